@@ -1,0 +1,29 @@
+"""Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
+
+
+class SnnrError(Exception):
+    """Base of every error that snnr raises on purpose."""
+
+
+class DataError(SnnrError):
+    """A data set is missing, corrupt, truncated or of the wrong shape."""
+
+
+class CheckpointError(SnnrError):
+    """A checkpoint cannot be read, is damaged, or does not fit the network."""
+
+
+class ShapeError(SnnrError, ValueError):
+    """An array has the wrong shape or dtype for the operation that received it."""
+
+
+class DeviceError(SnnrError):
+    """The device asked for does not exist here or has no such operation."""
+
+
+class ConfigError(SnnrError, ValueError):
+    """A setting is outside the range that makes sense."""
+
+
+class DivergedError(SnnrError):
+    """The loss or a gradient stopped being finite during training."""
