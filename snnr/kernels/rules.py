@@ -8,6 +8,8 @@ Precision: Numba promotes a float32 that meets an integer or float literal to fl
 constants below are int8, which promotes nothing, so a rule computes in the type of its arguments;
 two of them must not meet each other (int8 with int8 is int64). Callers cast the scalars of a
 `Neuron` and the derived constants (`surrogate_slope`, ...) to the working type before the loop.
+Compile with `error_model="numpy"`: the default checks every division for zero, which keeps the
+loop from being vectorised (measured: 0.9 ns per ATan derivative against 0.13 ns).
 """
 
 import math

@@ -1,0 +1,65 @@
+"""Convolution (cross-correlation, as in every deep-learning library), in NumPy.
+
+Activations are [B,H,W,C], weights [kh,kw,Ci,Co], Ho = (H + 2*pad - kh)//stride + 1. One matrix
+product per kernel position; sums are made in float64 and rounded once.
+"""
+
+import numpy as np
+
+from snnr.kernels.reference.types import Array
+
+Pair = tuple[int, int]
+
+
+def _pad(x: Array, padding: Pair) -> Array:
+    """Zeros around the image, in float64."""
+    (ph, pw) = padding
+    return np.pad(x.astype(np.float64), ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+
+
+def _window(i: int, j: int, stride: Pair, size: Pair) -> tuple[slice, slice, slice]:
+    """Input pixels that kernel position (i, j) meets, for `size` output pixels."""
+    rows = slice(i, i + stride[0] * (size[0] - 1) + 1, stride[0])
+    columns = slice(j, j + stride[1] * (size[1] - 1) + 1, stride[1])
+    return slice(None), rows, columns
+
+
+def conv2d(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    out: Array,
+    connectivity: float = 1.0,
+) -> None:
+    """out[B,Ho,Wo,Co] from x[B,H,W,Ci] float or uint8; `connectivity` is only a hint."""
+    padded = _pad(x, padding)
+    total = np.zeros(out.shape)
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            seen = padded[_window(i, j, stride, out.shape[1:3])]
+            total += seen @ w[i, j].astype(np.float64)
+    out[...] = total if bias is None else total + bias
+
+
+def conv2d_input_grad(
+    dy: Array, w: Array, stride: Pair, padding: Pair, dx: Array, connectivity: float = 1.0
+) -> None:
+    """dx[B,H,W,Ci] from dy[B,Ho,Wo,Co]; `connectivity` is only a hint."""
+    padded = _pad(np.zeros_like(dx), padding)
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            window = _window(i, j, stride, dy.shape[1:3])
+            padded[window] += dy.astype(np.float64) @ w[i, j].astype(np.float64).T
+    (ph, pw) = padding
+    dx[...] = padded[:, ph : ph + dx.shape[1], pw : pw + dx.shape[2]]
+
+
+def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, padding: Pair, dw: Array) -> None:
+    """dw[kh,kw,Ci,Co] from x[B,H,W,Ci] float or uint8 and dy[B,Ho,Wo,Co]."""
+    padded = _pad(x, padding)
+    for i in range(dw.shape[0]):
+        for j in range(dw.shape[1]):
+            seen = padded[_window(i, j, stride, dy.shape[1:3])]
+            dw[i, j] = np.einsum("bhwi,bhwo->io", seen, dy.astype(np.float64), optimize=True)

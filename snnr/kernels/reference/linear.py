@@ -1,0 +1,33 @@
+"""Matrix products and dense layers, in NumPy. Sums are made in float64 and rounded once."""
+
+import numpy as np
+
+from snnr.kernels.reference.types import Array
+
+
+def matmul(a: Array, b: Array, out: Array) -> None:
+    """out[M,N] = a[M,K] @ b[K,N]."""
+    out[...] = a.astype(np.float64) @ b.astype(np.float64)
+
+
+def linear(x: Array, w: Array, bias: Array | None, out: Array, scale: float = 1.0) -> None:
+    """out[M,O] = scale * x[M,K] @ w[K,O] + bias[O]; x float or uint8."""
+    total = scale * (x.astype(np.float64) @ w.astype(np.float64))
+    out[...] = total if bias is None else total + bias
+
+
+def linear_input_grad(
+    dy: Array, w: Array, dx: Array, scale: float = 1.0, connectivity: float = 1.0
+) -> None:
+    """dx[M,K] = scale * dy[M,O] @ w[K,O].T; `connectivity` is only a hint."""
+    dx[...] = scale * (dy.astype(np.float64) @ w.astype(np.float64).T)
+
+
+def linear_weight_grad(x: Array, dy: Array, dw: Array, scale: float = 1.0) -> None:
+    """dw[K,O] = scale * x[M,K].T @ dy[M,O]; x float or uint8."""
+    dw[...] = scale * (x.astype(np.float64).T @ dy.astype(np.float64))
+
+
+def bias_grad(dy: Array, db: Array) -> None:
+    """db[O] = column sums of dy[R,O]."""
+    db[...] = dy.sum(axis=0, dtype=np.float64)

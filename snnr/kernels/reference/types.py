@@ -1,0 +1,7 @@
+"""Type names shared by the reference kernels."""
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
