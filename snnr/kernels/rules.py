@@ -257,6 +257,8 @@ def grad_r_theta(theta: float, sign: int, delta: float, shrink: float, mu: float
 
     Adam form: delta of `adam_delta`, shrink = step_size*prior. SGD form: delta = lr*g,
     shrink = lr*prior. The gradient acts below 0 too, so that a pruned connection can regrow.
+    Two subtractions in this order, as in the published code; compile without reassociation, which
+    drifts by 2e-6 over 300 float32 steps.
     """
     moved = theta - sign * delta
     if theta > mu:
