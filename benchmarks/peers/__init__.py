@@ -1,0 +1,28 @@
+"""The PyTorch contenders. Only modules in this folder import torch.
+
+``CONTENDERS`` maps a contender's name to the module that holds its ``build`` function; the
+module is imported in the worker process alone.
+"""
+
+from __future__ import annotations
+
+CONTENDERS: dict[str, str] = {
+    "authors": "peers.authors",
+    "spikingjelly": "peers.spikingjelly_multi",
+    "snntorch": "peers.snntorch_leaky",
+    "norse": "peers.norse_box",
+    "eager": "peers.eager",
+    "compile": "peers.compiled",
+}
+
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "authors": ("torch", "spikingjelly"),
+    "spikingjelly": ("torch", "spikingjelly"),
+    "snntorch": ("torch", "snntorch"),
+    "norse": ("torch", "norse"),
+    "eager": ("torch",),
+    "compile": ("torch",),
+}
+
+# Norse is measured on the fully connected network alone
+ONLY: dict[str, tuple[str, ...]] = {"norse": ("mnist_fc",)}
