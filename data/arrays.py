@@ -1,0 +1,187 @@
+"""Data sets of the user's own: an .npz or an HDF5 file with named arrays.
+
+Arrays
+------
+x_train, x_test : images, uint8 (0..255) or floating point (kept as float32, in the file's own
+    units). Shape [N, C, H, W] is taken as it is; [N, H, W] becomes [N, 1, H, W]; flat
+    [N, features] becomes one row of one channel, [N, 1, 1, features].
+y_train, y_test : integers [N], classes numbered from 0.
+mean, std : optional, one number per channel (for flat data: one), by which images are normalised;
+    of pixels scaled to 0..1 for uint8. Otherwise they are computed from all of x_train, and a
+    channel that is constant gets std 1.
+classes : optional number of classes; otherwise the largest label + 1.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from snnr.errors import DataError
+
+from .dataset import Dataset, check, check_limit
+
+NPZ = (".npz",)
+HDF5 = (".h5", ".hdf5")
+_REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    NotImplementedError,
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_ROWS = 4096
+
+
+def read_arrays(path: Path, limit_train: int | None = None) -> Dataset:
+    """Data set from an .npz or .h5 file (see the module's text for the arrays).
+
+    Raises
+    ------
+    DataError : missing or unreadable file, missing array, wrong dtype, shape or value.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; check the path")
+    try:
+        if path.suffix.lower() in NPZ:
+            with np.load(path, allow_pickle=False) as archive:
+                return _build(path, archive.files, lambda name: archive[name], limit_train)
+        with h5py.File(path, "r") as file:
+            names = [name for name in file if isinstance(file[name], h5py.Dataset)]
+            return _build(path, names, lambda name: file[name][()], limit_train)
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}); it must be an .npz "
+            f"without pickled objects or an HDF5 file with {', '.join(_REQUIRED)}"
+        ) from error
+
+
+def _build(
+    path: Path, names: list[str], read: Callable[[str], Any], limit_train: int | None
+) -> Dataset:
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing:
+        raise DataError(
+            f"{path}: no {', '.join(missing)}; it has {', '.join(names) or 'no arrays'}, "
+            f"and needs {', '.join(_REQUIRED)}"
+        )
+    x_train = _images(read("x_train"), f"{path}: x_train")
+    y_train = _labels(read("y_train"), f"{path}: y_train")
+    x_test = _images(read("x_test"), f"{path}: x_test")
+    y_test = _labels(read("y_test"), f"{path}: y_test")
+    if not len(y_train) or not len(y_test):
+        raise DataError(f"{path}: y_train and y_test must not be empty")
+    if "classes" in names:
+        classes = _count(read("classes"), f"{path}: classes")
+    else:
+        classes = int(max(y_train.max(), y_test.max())) + 1
+    given = {
+        name: _numbers(read(name), f"{path}: {name}") for name in ("mean", "std") if name in names
+    }
+    if len(given) == 1:
+        raise DataError(f"{path}: has {next(iter(given))} alone; give both mean and std, or none")
+    mean, std = (given["mean"], given["std"]) if given else _statistics(x_train)
+    whole = check(
+        Dataset(
+            name=path.stem,
+            x_train=x_train,
+            y_train=y_train,
+            x_test=x_test,
+            y_test=y_test,
+            mean=mean,
+            std=std,
+            classes=classes,
+            augmentation=None,
+            source=str(path),
+        )
+    )
+    keep = check_limit(limit_train, len(x_train), str(path))
+    if keep == len(x_train):
+        return whole
+    return Dataset(
+        **{
+            **vars(whole),
+            "x_train": x_train[:keep].copy(),
+            "y_train": y_train[:keep].copy(),
+        }
+    )
+
+
+def _images(value: Any, what: str) -> NDArray[Any]:
+    x = np.asarray(value)
+    if x.dtype != np.uint8 and x.dtype.kind != "f":
+        raise DataError(f"{what} is {x.dtype}, expected uint8 or float; convert it")
+    if x.ndim not in (2, 3, 4) or 0 in x.shape:
+        raise DataError(
+            f"{what} has shape {x.shape}, expected [N, C, H, W], [N, H, W] or [N, features], "
+            "none of them 0"
+        )
+    if x.ndim == 4 and x.shape[3] in (1, 3) and min(x.shape[1:3]) > 4:
+        raise DataError(
+            f"{what} has shape {x.shape}, which looks like [N, H, W, C]; expected [N, C, H, W]: "
+            "store x.transpose(0, 3, 1, 2)"
+        )
+    if x.ndim == 3:
+        x = x[:, None]
+    elif x.ndim == 2:
+        x = x[:, None, None]
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x)
+    with np.errstate(over="ignore"):
+        x = np.ascontiguousarray(x, dtype=np.float32)
+    if not np.isfinite(x).all():
+        raise DataError(f"{what} has values that are not finite in float32; replace them")
+    return x
+
+
+def _labels(value: Any, what: str) -> NDArray[np.int64]:
+    y = np.asarray(value)
+    if y.dtype.kind not in "iu" or y.ndim != 1:
+        raise DataError(
+            f"{what} is {y.dtype} of shape {y.shape}, expected whole numbers of shape [N]"
+        )
+    return y.astype(np.int64)
+
+
+def _count(value: Any, what: str) -> int:
+    n = np.asarray(value)
+    if n.dtype.kind not in "iu" or n.size != 1 or int(n.ravel()[0]) < 1:
+        raise DataError(f"{what} (={value!r}) must be one whole number, at least 1")
+    return int(n.ravel()[0])
+
+
+def _numbers(value: Any, what: str) -> tuple[float, ...]:
+    n = np.atleast_1d(np.asarray(value))
+    if n.dtype.kind not in "fiu" or n.ndim != 1:
+        raise DataError(f"{what} must be one number per channel, found {n.dtype} of {n.shape}")
+    return tuple(float(v) for v in n)
+
+
+def _statistics(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, in float64, a slice of rows at a time."""
+    scale = 1 / 255 if x.dtype == np.uint8 else 1.0
+    count = x.size // x.shape[1]
+    mean = np.zeros(x.shape[1])
+    for start in range(0, len(x), _ROWS):
+        mean += x[start : start + _ROWS].sum(axis=(0, 2, 3), dtype=np.float64)
+    mean /= count
+    spread = np.zeros(x.shape[1])
+    for start in range(0, len(x), _ROWS):
+        part = x[start : start + _ROWS].astype(np.float64) - mean[:, None, None]
+        spread += np.square(part, out=part).sum(axis=(0, 2, 3))
+    std = np.sqrt(spread / count) * scale
+    # relative: a constant channel is left with rounding errors only
+    std[std <= 1e-6 * np.abs(mean * scale)] = 1.0
+    std[std == 0] = 1.0
+    return tuple((mean * scale).tolist()), tuple(std.tolist())
