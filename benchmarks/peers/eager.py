@@ -13,17 +13,17 @@ from peers.common import TorchPeer, spans
 
 
 class ATan(torch.autograd.Function):
-    """Step function forward, derivative of arctan(pi x)/pi + 1/2 backward (alpha = 2)."""
+    """h >= 1 forward, derivative of arctan(pi (h - 1))/pi + 1/2 backward (alpha = 2)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return (x >= 0).to(x.dtype)
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        ctx.save_for_backward(h)
+        return (h >= 1).to(h.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return grad / (1 + (math.pi * x).square())
+        (h,) = ctx.saved_tensors
+        return grad / (1 + ((h - 1) * math.pi).square())
 
 
 def lif(x: Tensor, steps: int, static: bool) -> Tensor:
@@ -33,7 +33,7 @@ def lif(x: Tensor, steps: int, static: bool) -> Tensor:
     v: Tensor | None = None
     for current in spans(half, steps, static):
         h = current if v is None else torch.add(current, v, alpha=0.5)
-        s = ATan.apply(h - 1.0)
+        s = ATan.apply(h)
         v = h * (1.0 - s.detach())
         spikes.append(s)
     # cat, not stack: it keeps channels-last

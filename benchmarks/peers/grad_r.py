@@ -32,7 +32,8 @@ class GradRForeach:
         self.weights = weights
         with torch.no_grad():
             self.theta = [w.abs() for w in weights]
-            self.sign = [w.sign() for w in weights]
+            self.sign = [torch.where(w < 0, -1.0, 1.0) for w in weights]
+            self.scratch = [torch.empty_like(w) for w in weights]
             self.m = [torch.zeros_like(w) for w in weights]
             self.v = [torch.zeros_like(w) for w in weights]
         self.count = 0
@@ -40,10 +41,9 @@ class GradRForeach:
 
     def start_from(self, weight: nn.Parameter, theta: Tensor) -> None:
         """Begin with a given theta, below zero where the weight is pruned."""
-        for mine, kept, sign in zip(self.weights, self.theta, self.sign, strict=True):
+        for mine, kept in zip(self.weights, self.theta, strict=True):
             if mine is weight:
                 kept.copy_(theta)
-                sign[sign == 0] = 1
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -64,20 +64,21 @@ class GradRForeach:
 
     def update(self, grads: list[Tensor | None], size: float, root: float) -> None:
         """The update proper; ``size`` = lr / c1, ``root`` = sqrt(c2)."""
-        theta, prior = self.theta, self.work.prior
+        theta, scratch, prior = self.theta, self.scratch, self.work.prior
         torch._foreach_lerp_(self.m, grads, 1 - BETA1)
         torch._foreach_mul_(self.v, BETA2)
         torch._foreach_addcmul_(self.v, grads, grads, 1 - BETA2)
-        # m / (sqrt(v)/root + eps) = root * m / (sqrt(v) + root * eps)
-        bottom = torch._foreach_sqrt(self.v)
-        torch._foreach_add_(bottom, root * EPS)
-        move = torch._foreach_div(self.m, bottom)
-        torch._foreach_mul_(move, self.sign)
         if prior:
-            push = torch._foreach_sub(theta, location(self.work))
-            torch._foreach_sign_(push)
-            torch._foreach_add_(theta, push, alpha=-size * prior)
-        torch._foreach_add_(theta, move, alpha=-size * root)
+            torch._foreach_copy_(scratch, theta)
+            torch._foreach_sub_(scratch, location(self.work))
+            torch._foreach_sign_(scratch)
+            torch._foreach_add_(theta, scratch, alpha=-size * prior)
+        # sign * m / (sqrt(v)/root + eps) = root * m / (sign * (sqrt(v) + root * eps))
+        torch._foreach_copy_(scratch, self.v)
+        torch._foreach_sqrt_(scratch)
+        torch._foreach_add_(scratch, root * EPS)
+        torch._foreach_mul_(scratch, self.sign)
+        torch._foreach_addcdiv_(theta, self.m, scratch, -size * root)
         torch._foreach_copy_(self.weights, theta)
         torch._foreach_clamp_min_(self.weights, 0)
         torch._foreach_mul_(self.weights, self.sign)

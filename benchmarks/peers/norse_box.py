@@ -6,6 +6,9 @@ through its own hooks (the threshold function and ``reset_method``), so that res
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import norse.torch as norse
 import torch
 from norse.torch.functional import lif_box
@@ -13,11 +16,22 @@ from torch import Tensor
 from workload import Workload
 
 from peers.common import TorchPeer, spans
-from peers.eager import ATan
+
+
+class _ATan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x >= 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad / (1 + (math.pi * x).square())
 
 
 def _threshold(x: Tensor, method: str, alpha: Tensor) -> Tensor:
-    return ATan.apply(x)
+    return _ATan.apply(x)
 
 
 def _detached(z: Tensor, v: Tensor, reset: Tensor, threshold: Tensor) -> Tensor:

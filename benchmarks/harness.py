@@ -1,0 +1,178 @@
+"""Runs contenders side by side: one process each, in turns, the others asleep."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from peers import CONTENDERS, ONLY, PACKAGES
+from record import Record
+
+HERE = Path(__file__).resolve().parent
+TICKS = os.sysconf("SC_CLK_TCK")
+# an OpenMP pool keeps spinning for some milliseconds after its last loop
+SETTLE = 0.05
+
+
+class ContenderError(Exception):
+    """A contender's process ended or cannot be started."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time a process has used."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def busy_seconds(cpus: set[int]) -> float:
+    """CPU time that anybody has used on ``cpus`` since the machine started."""
+    total = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cpus:
+            user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[:8])
+            total += user + nice + system + irq + softirq + steal
+    return total / TICKS
+
+
+class Process:
+    """A contender's worker process and what it has told so far."""
+
+    def __init__(self, name: str, python: str, workload: Path, cpus: set[int]) -> None:
+        self.name = name
+        self.times: list[float] = []
+        self.loss = float("nan")
+        self.first: Record | None = None
+        self.last: Record | None = None
+        self.peak = 0
+        environment = dict(os.environ)
+        available = os.sched_getaffinity(0)
+        if cpus < available:
+            for variable in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+                environment[f"{variable}_NUM_THREADS"] = str(len(cpus))
+        command = [python, str(HERE / "worker.py"), name, str(workload)]
+        self.process = subprocess.Popen(
+            [*command, "--threads", str(len(cpus))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+        )
+        self.ready = self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        """The next line the worker writes."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            code = self.process.wait()
+            raise ContenderError(f"the {self.name} process ended (exit status {code})")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def ask(self, order: str, **more: int) -> dict[str, Any]:
+        """Give an order and wait for the answer."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps({"do": order, **more}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise ContenderError(f"the {self.name} process has ended") from error
+        return self.answer()
+
+    def probe(self) -> Record:
+        """One step, looked at."""
+        return Record(**self.ask("probe"))
+
+    def steps(self, count: int) -> list[float]:
+        """Run one untimed step, which warms the caches others have emptied, and ``count``."""
+        answer = self.ask("steps", count=count + 1)
+        self.loss = answer["loss"]
+        times: list[float] = answer["times"][1:]
+        return times
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process.poll() is None:
+            assert self.process.stdin is not None
+            try:
+                self.process.stdin.write('{"do": "quit"}\n')
+                self.process.stdin.close()
+                self.process.wait(timeout=20)
+            except (OSError, subprocess.TimeoutExpired):
+                self.process.kill()
+                self.process.wait()
+
+
+@dataclasses.dataclass
+class Quiet:
+    """How quiet it was: CPU time of strangers and of waiting contenders, as shares of the
+    time measured (1 = one core busy all the time)."""
+
+    wall: float = 0.0
+    strangers: float = 0.0
+    waiting: float = 0.0
+
+    def shares(self) -> dict[str, float]:
+        """The two shares."""
+        wall = max(self.wall, 1e-9)
+        return {"strangers": self.strangers / wall, "waiting": self.waiting / wall}
+
+
+def turn(running: Process, others: list[Process], count: int, cpus: set[int]) -> Quiet:
+    """Let one contender run ``count`` timed steps; tell who else used the processors."""
+    time.sleep(SETTLE)
+    idle = [cpu_seconds(p.process.pid) for p in others]
+    own, busy = cpu_seconds(running.process.pid), busy_seconds(cpus)
+    start = time.perf_counter()
+    running.times += running.steps(count)
+    wall = time.perf_counter() - start
+    waiting = sum(cpu_seconds(p.process.pid) for p in others) - sum(idle)
+    own = cpu_seconds(running.process.pid) - own
+    strangers = max(0.0, busy_seconds(cpus) - busy - own - waiting)
+    return Quiet(wall, strangers, waiting)
+
+
+def installed(python: str, name: str) -> str:
+    """Why a peer cannot run under ``python``; empty when it can."""
+    modules = PACKAGES[name]
+    code = "; ".join(f"import {module}" for module in modules)
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else f"exit status {done.returncode}"
+
+
+def pick(names: list[str], work: str, peer_python: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """The contenders to run as (name, interpreter), and notes on those left out.
+
+    ``names`` empty means snnr and every peer that is installed.
+    """
+    chosen: list[tuple[str, str]] = []
+    notes: list[str] = []
+    for name in names or ["snnr", *CONTENDERS]:
+        if name == "snnr":
+            chosen.append((name, sys.executable))
+            continue
+        if name not in CONTENDERS:
+            raise ContenderError(f"no peer {name!r}; there are {', '.join(CONTENDERS)}")
+        if work not in ONLY.get(name, (work,)):
+            notes.append(f"{name}: only on {', '.join(ONLY[name])}")
+            continue
+        trouble = installed(peer_python, name)
+        if trouble:
+            notes.append(f"{name}: left out, {trouble}")
+        else:
+            chosen.append((name, peer_python))
+    return chosen, notes
