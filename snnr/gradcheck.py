@@ -1,0 +1,184 @@
+"""Check a backward pass against differences of the forward pass, in float64.
+
+The output y = f(inputs) is projected on a random p, L = Σ p*y. For each input the analytic gradient
+g of L is compared, along one direction d of length 1, with central differences of L at two step
+sizes, extrapolated to step 0 (Richardson). The direction is half random, half along g: the first
+half finds wrong entries, the second makes <g, d> large, so that a wrong scale never hides.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from snnr.errors import ConfigError, ShapeError, SnnrError
+from snnr.tensor import Tensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Function = Callable[[list[Tensor]], Tensor]
+
+
+class GradientError(SnnrError):
+    """A backward pass disagrees with the differences of its forward pass."""
+
+
+def gradcheck(
+    f: Function,
+    inputs: Sequence[Tensor | Array],
+    *,
+    eps: float = 1e-4,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    seed: int = 0,
+    projections: int = 2,
+) -> float:
+    """Largest relative error of the gradients of `f`, or an error if one exceeds `rtol`.
+
+    Parameters
+    ----------
+    f : maps a list of float64 Tensors (all with requires_grad) to one float64 Tensor. It must be
+        deterministic, and smooth where it is checked: neurons with smooth spikes, fixed masks.
+    inputs : Tensors or arrays, float64. They are copied, never written to.
+    eps : the larger of the two steps, as the distance moved by the whole input.
+    rtol, atol : an error is relative to max(|analytic|, |numeric|) + atol/rtol.
+    seed : of the random projections and directions.
+    projections : how many random p; each costs one backward and four forward passes per input.
+
+    Raises
+    ------
+    GradientError : a gradient is wrong, missing, not finite or of the wrong shape.
+    ShapeError : an input or the output is not float64, or there are no inputs.
+    ConfigError : eps, rtol, atol or projections is out of range.
+    """
+    for name, value, least in (("eps", eps, 0), ("rtol", rtol, 0), ("projections", projections, 0)):
+        if not value > least:
+            raise ConfigError(f"{name} (={value}) must be greater than {least}")
+    if not atol >= 0:
+        raise ConfigError(f"atol (={atol}) must be at least 0")
+    given = [_checked(i, value) for i, value in enumerate(inputs)]
+    if not given:
+        raise ShapeError("gradcheck needs at least one input, got an empty list")
+
+    def run(arrays: list[Array], at: int = -1, moved: Array | None = None) -> Tensor:
+        # the copies protect the base point from an f that writes to its inputs
+        return f(
+            [
+                Tensor(
+                    moved if moved is not None and i == at else array.copy(order="K"),
+                    requires_grad=True,
+                    **_settings(inputs[i]),
+                )
+                for i, array in enumerate(arrays)
+            ]
+        )
+
+    generator = np.random.default_rng(seed)
+    first = _output(run(given))
+    if not np.array_equal(first, _output(run(given))):
+        raise GradientError(
+            "f gives different outputs for the same inputs; fix its random state (a dropout mask, "
+            "for example) before checking gradients"
+        )
+    worst = 0.0
+    for projection in range(projections):
+        p = np.asarray(generator.standard_normal(first.shape))
+        gradients = _gradients(f, given, inputs, p)
+        for i, array in enumerate(given):
+            direction = _direction(gradients[i], generator)
+            analytic = float(np.sum(gradients[i] * direction))
+            quotients = []
+            for step in (eps, eps / 2):
+                above = _output(run(given, i, array + step * direction))
+                below = _output(run(given, i, array - step * direction))
+                # difference before sum: the digits that cancel are those of one element
+                quotients.append(float(np.sum(p * (above - below))) / (2 * step))
+            numeric = (4 * quotients[1] - quotients[0]) / 3
+            scale = max(abs(analytic), abs(numeric)) + atol / rtol
+            error = abs(analytic - numeric) / scale
+            if not error <= rtol:
+                raise GradientError(
+                    f"gradient of input {i} (shape {array.shape}) is wrong: analytic "
+                    f"{analytic:.12g}, numeric {numeric:.12g} along a direction of length 1, "
+                    f"relative error {error:.3g} exceeds rtol (={rtol:g}) in projection "
+                    f"{projection + 1} of {projections}" + _doubt(quotients, scale, rtol)
+                )
+            worst = max(worst, error)
+    return worst
+
+
+def _checked(i: int, value: Tensor | Array) -> Array:
+    """A copy of the input's data, refused unless it is float64 and finite."""
+    data = np.asarray(value.data if isinstance(value, Tensor) else value)
+    if data.dtype != np.float64:
+        raise ShapeError(
+            f"input {i} is {data.dtype}, gradcheck needs float64: differences of float32 carry too "
+            "few digits to judge a gradient; convert with .astype(np.float64)"
+        )
+    if not np.all(np.isfinite(data)):
+        raise GradientError(f"input {i} (shape {data.shape}) holds NaN or infinity")
+    return data.copy(order="K")
+
+
+def _settings(value: Tensor | Array) -> dict[str, Any]:
+    if not isinstance(value, Tensor):
+        return {}
+    return {"timesteps": value.timesteps, "device": value.device}
+
+
+def _output(y: Tensor) -> Array:
+    """A copy of the output's data, refused unless it is float64 and finite."""
+    if y.data.dtype != np.float64:
+        raise ShapeError(
+            f"f returned {y.data.dtype}, gradcheck needs float64; for spikes (uint8) use neurons "
+            "with smooth spikes, whose forward pass is the surrogate's primitive"
+        )
+    if not np.all(np.isfinite(y.data)):
+        raise GradientError("f returned NaN or infinity; check its inputs")
+    return np.array(y.data)
+
+
+def _gradients(
+    f: Function, given: list[Array], inputs: Sequence[Tensor | Array], p: Array
+) -> list[Array]:
+    """Gradients of Σ p*f by the backward pass; zeros for an input that f does not use."""
+    tensors = [
+        Tensor(array.copy(order="K"), requires_grad=True, **_settings(value))
+        for array, value in zip(given, inputs, strict=True)
+    ]
+    f(tensors).backward(p.copy())
+    result = []
+    for i, tensor in enumerate(tensors):
+        gradient = np.zeros_like(given[i]) if tensor.grad is None else np.array(tensor.grad)
+        if gradient.shape != given[i].shape or gradient.dtype != np.float64:
+            raise GradientError(
+                f"gradient of input {i} is {gradient.dtype} {gradient.shape}, expected float64 "
+                f"{given[i].shape} like the input"
+            )
+        if not np.all(np.isfinite(gradient)):
+            raise GradientError(f"gradient of input {i} holds NaN or infinity")
+        result.append(gradient)
+    return result
+
+
+def _direction(gradient: Array, generator: np.random.Generator) -> Array:
+    """A vector of length 1, half random, half along the gradient."""
+    direction = np.asarray(generator.standard_normal(gradient.shape))
+    direction /= float(np.linalg.norm(direction)) or 1.0
+    length = float(np.linalg.norm(gradient))
+    if length > 0:
+        # towards it, never against: the two halves must not cancel
+        turn = -1.0 if np.sum(direction * gradient) < 0 else 1.0
+        direction = turn * direction + gradient / length
+    direction /= float(np.linalg.norm(direction)) or 1.0
+    return np.asarray(direction)
+
+
+def _doubt(quotients: list[float], scale: float, rtol: float) -> str:
+    """A hint for the case in which the differences themselves cannot be trusted."""
+    gap = abs(quotients[0] - quotients[1]) / scale
+    if gap <= 100 * rtol:
+        return ""
+    return (
+        f". The differences do not converge (two steps differ by {gap:.3g}): f may have a kink or "
+        "step nearby, or eps may be too large"
+    )

@@ -1,0 +1,109 @@
+"""Convolution against the reference."""
+
+import numpy as np
+import pytest
+
+from .harness import compare, normal, pruned, spikes
+
+# batch, (height, width), channels in, channels out, kernel, stride, padding
+SHAPES = [
+    (1, (1, 1), 1, 1, (1, 1), (1, 1), (0, 0)),
+    (1, (1, 1), 3, 5, (3, 3), (1, 1), (1, 1)),
+    (2, (5, 7), 3, 17, (3, 3), (1, 1), (1, 1)),
+    (1, (6, 6), 17, 33, (3, 3), (2, 2), (1, 1)),
+    (2, (7, 5), 33, 3, (2, 3), (2, 1), (0, 1)),
+    (1, (4, 4), 64, 130, (1, 1), (1, 1), (0, 0)),
+    (3, (9, 4), 1, 64, (3, 3), (1, 1), (1, 1)),
+    (1, (6, 5), 130, 17, (5, 5), (1, 1), (2, 2)),
+    (2, (9, 9), 3, 4, (1, 1), (3, 3), (0, 0)),
+    (1, (8, 6), 5, 16, (3, 3), (2, 2), (0, 0)),  # the last row and column meet no window
+    (2, (16, 16), 32, 32, (3, 3), (1, 1), (1, 1)),
+]
+KINDS = [("float32", 1.0), ("uint8", 0.0), ("uint8", 0.05), ("uint8", 0.4), ("uint8", 1.0)]
+
+
+def output_shape(case):
+    (batch, size, _, co, kernel, stride, padding) = case
+    return (
+        batch,
+        *((size[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i in (0, 1)),
+        co,
+    )
+
+
+def make_input(generator, shape, kind):
+    (dtype, density) = kind
+    return spikes(generator, shape, density) if dtype == "uint8" else normal(generator, shape)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", SHAPES)
+def test_conv2d(kernels, case, kind):
+    (batch, size, ci, co, kernel, stride, padding) = case
+    generator = np.random.default_rng(0)
+    x = make_input(generator, (batch, *size, ci), kind)
+    out = np.empty(output_shape(case), np.float32)
+    for connectivity, bias in ((1.0, None), (0.03, normal(generator, (co,)))):
+        compare(
+            kernels,
+            "conv2d",
+            ("out",),
+            x=x,
+            w=pruned(generator, (*kernel, ci, co), connectivity, np.float32),
+            bias=bias,
+            stride=stride,
+            padding=padding,
+            out=out,
+            connectivity=connectivity,
+        )
+
+
+@pytest.mark.parametrize("connectivity", [1.0, 0.03, 0.0])
+@pytest.mark.parametrize("case", SHAPES)
+def test_conv2d_input_grad(kernels, case, connectivity):
+    (batch, size, ci, co, kernel, stride, padding) = case
+    generator = np.random.default_rng(1)
+    for hint in (connectivity, 1.0, 0.02):  # a wrong hint may cost time, never correctness
+        compare(
+            kernels,
+            "conv2d_input_grad",
+            ("dx",),
+            dy=normal(generator, output_shape(case)),
+            w=pruned(generator, (*kernel, ci, co), connectivity, np.float32),
+            stride=stride,
+            padding=padding,
+            dx=np.empty((batch, *size, ci), np.float32),
+            connectivity=hint,
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", SHAPES)
+def test_conv2d_weight_grad(kernels, case, kind):
+    (batch, size, ci, co, kernel, stride, padding) = case
+    generator = np.random.default_rng(2)
+    compare(
+        kernels,
+        "conv2d_weight_grad",
+        ("dw",),
+        x=make_input(generator, (batch, *size, ci), kind),
+        dy=normal(generator, output_shape(case)),
+        stride=stride,
+        padding=padding,
+        dw=np.empty((*kernel, ci, co), np.float32),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "uint8"])
+def test_float64(kernels, dtype):
+    generator = np.random.default_rng(3)
+    case = SHAPES[2]
+    (batch, size, ci, co, kernel, stride, padding) = case
+    x = make_input(generator, (batch, *size, ci), (dtype, 0.3)).astype(dtype)
+    w = normal(generator, (*kernel, ci, co), np.float64)
+    dy = normal(generator, output_shape(case), np.float64)
+    common = {"stride": stride, "padding": padding}
+    compare(kernels, "conv2d", ("out",), x=x, w=w, bias=None, out=np.empty_like(dy), **common)
+    compare(kernels, "conv2d_weight_grad", ("dw",), x=x, dy=dy, dw=np.empty_like(w), **common)
+    dx = np.empty(x.shape)
+    compare(kernels, "conv2d_input_grad", ("dx",), dy=dy, w=w, dx=dx, **common)

@@ -1,0 +1,92 @@
+"""Dense layers and matrix products against the reference."""
+
+import numpy as np
+import pytest
+
+from .harness import compare, normal, pruned, spikes
+
+SHAPES = [(1, 1, 1), (3, 17, 1), (1, 130, 33), (33, 64, 130), (130, 33, 17), (64, 3, 65)]
+KINDS = [("float32", 1.0), ("uint8", 0.0), ("uint8", 0.03), ("uint8", 0.3), ("uint8", 1.0)]
+
+
+def make_input(generator, shape, kind):
+    (dtype, density) = kind
+    return spikes(generator, shape, density) if dtype == "uint8" else normal(generator, shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_matmul(kernels, shape):
+    (m, k, n) = shape
+    generator = np.random.default_rng(0)
+    a, b = normal(generator, (m, k)), normal(generator, (k, n))
+    out = np.empty((m, n), np.float32)
+    compare(kernels, "matmul", ("out",), a=a, b=b, out=out)
+    # transposed, and every second element of a larger array
+    compare(kernels, "matmul", ("out",), a=np.asfortranarray(a), b=b, out=out)
+    compare(kernels, "matmul", ("out",), a=a, b=np.asfortranarray(b), out=out)
+    wide = normal(generator, (m, 2 * k))
+    compare(kernels, "matmul", ("out",), a=wide[:, ::2], b=b[::-1], out=out)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_linear(kernels, shape, kind):
+    (m, k, o) = shape
+    generator = np.random.default_rng(1)
+    x, w, bias = make_input(generator, (m, k), kind), normal(generator, (k, o)), None
+    out = np.empty((m, o), np.float32)
+    compare(kernels, "linear", ("out",), x=x, w=w, bias=bias, out=out)
+    bias = normal(generator, (o,))
+    compare(kernels, "linear", ("out",), x=x, w=w, bias=bias, out=out, scale=0.25)
+
+
+@pytest.mark.parametrize("connectivity", [1.0, 0.3, 0.03, 0.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_linear_input_grad(kernels, shape, connectivity):
+    (m, k, o) = shape
+    generator = np.random.default_rng(2)
+    dy, w = normal(generator, (m, o)), pruned(generator, (k, o), connectivity, np.float32)
+    dx = np.empty((m, k), np.float32)
+    for hint in (connectivity, 1.0, 0.02):  # a wrong hint may cost time, never correctness
+        compare(
+            kernels,
+            "linear_input_grad",
+            ("dx",),
+            dy=dy,
+            w=w,
+            dx=dx,
+            scale=0.5,
+            connectivity=hint,
+        )
+    compare(kernels, "linear_input_grad", ("dx",), dy=dy, w=w, dx=dx)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_linear_weight_grad(kernels, shape, kind):
+    (m, k, o) = shape
+    generator = np.random.default_rng(3)
+    x, dy = make_input(generator, (m, k), kind), normal(generator, (m, o))
+    dw = np.empty((k, o), np.float32)
+    compare(kernels, "linear_weight_grad", ("dw",), x=x, dy=dy, dw=dw)
+    compare(kernels, "linear_weight_grad", ("dw",), x=x, dy=dy, dw=dw, scale=0.125)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (300, 17), (65, 130)])
+def test_bias_grad(kernels, shape):
+    dy = normal(np.random.default_rng(4), shape)
+    compare(kernels, "bias_grad", ("db",), floor=1.0, dy=dy, db=np.empty(shape[1], np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "uint8"])
+def test_float64(kernels, dtype):
+    generator = np.random.default_rng(5)
+    (m, k, o) = (7, 33, 17)
+    x = make_input(generator, (m, k), (dtype, 0.2)).astype(dtype)
+    w, bias = normal(generator, (k, o), np.float64), normal(generator, (o,), np.float64)
+    dy = normal(generator, (m, o), np.float64)
+    compare(kernels, "linear", ("out",), x=x, w=w, bias=bias, out=np.empty((m, o)))
+    compare(kernels, "linear_weight_grad", ("dw",), x=x, dy=dy, dw=np.empty((k, o)))
+    compare(kernels, "linear_input_grad", ("dx",), dy=dy, w=w, dx=np.empty((m, k)))
+    compare(kernels, "matmul", ("out",), a=dy.T, b=dy, out=np.empty((o, o)))
+    compare(kernels, "bias_grad", ("db",), dy=dy, db=np.empty(o))

@@ -1,0 +1,94 @@
+"""Batch normalisation against the reference."""
+
+import numpy as np
+import pytest
+
+from .harness import compare, normal
+
+SHAPES = [(1, 1), (2, 3), (7, 17), (257, 33), (64, 64), (1031, 5), (40, 130)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batch_norm_stats(kernels, shape):
+    x = normal(np.random.default_rng(0), shape)
+    (mean, var) = np.empty((2, shape[1]), np.float32)
+    compare(kernels, "batch_norm_stats", ("mean", "var"), floor=1.0, x=x, mean=mean, var=var)
+
+
+def test_variance_beside_a_large_mean(kernels):
+    """E[x^2] - E[x]^2 in float32 would lose every digit here."""
+    x = 300 + normal(np.random.default_rng(1), (2000, 17))
+    (mean, var) = np.empty((2, 17), np.float32)
+    expected = compare(kernels, "batch_norm_stats", ("mean", "var"), x=x, mean=mean, var=var)
+    np.testing.assert_allclose(expected["var"], 1, atol=0.2)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batch_norm(kernels, shape):
+    generator = np.random.default_rng(2)
+    (gain, offset) = normal(generator, (2, shape[1]))
+    x, out = normal(generator, shape), np.empty(shape, np.float32)
+    compare(kernels, "batch_norm", ("out",), x=x, gain=gain, offset=offset, out=out)
+
+
+def grad_arguments(generator, shape, dtype):
+    x = normal(generator, shape, dtype)
+    return {
+        "x": x,
+        "mean": x.mean(axis=0),
+        "inv_std": (x.var(axis=0) + 0.1) ** -0.5,
+        "scale": normal(generator, shape[1:], dtype),
+        "dscale": np.empty(shape[1], dtype),
+        "dshift": np.empty(shape[1], dtype),
+    }
+
+
+def run_batch_norm_grad(kernels, shape, dtype):
+    generator = np.random.default_rng(3)
+    compare(
+        kernels,
+        "batch_norm_grad",
+        ("dscale", "dshift", "dx"),
+        floor=1.0,
+        dy=normal(generator, shape, dtype),
+        dx=np.empty(shape, dtype),
+        **grad_arguments(generator, shape, dtype),
+    )
+
+
+def run_norm_lif_input_grad(kernels, shape, dtype):
+    generator = np.random.default_rng(4)
+    arguments = grad_arguments(generator, shape, dtype)
+    dz = normal(generator, shape, dtype)
+    compare(
+        kernels,
+        "norm_lif_input_grad",
+        ("dscale", "dshift"),
+        updated=("dz",),
+        floor=1.0,
+        dz=dz,
+        sum_dz=dz.sum(axis=0),
+        sum_dzx=(dz * arguments["x"]).sum(axis=0),
+        **arguments,
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batch_norm_grad(kernels, shape):
+    run_batch_norm_grad(kernels, shape, np.float32)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_norm_lif_input_grad(kernels, shape):
+    run_norm_lif_input_grad(kernels, shape, np.float32)
+
+
+def test_float64(kernels):
+    shape = (37, 5)
+    generator = np.random.default_rng(5)
+    x, (mean, var) = normal(generator, shape, np.float64), np.empty((2, 5))
+    (gain, offset) = normal(generator, (2, 5), np.float64)
+    compare(kernels, "batch_norm_stats", ("mean", "var"), x=x, mean=mean, var=var)
+    compare(kernels, "batch_norm", ("out",), x=x, gain=gain, offset=offset, out=np.empty(shape))
+    run_batch_norm_grad(kernels, shape, np.float64)
+    run_norm_lif_input_grad(kernels, shape, np.float64)
