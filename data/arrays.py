@@ -14,7 +14,6 @@ classes : optional number of classes; otherwise the largest label + 1.
 
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from .dataset import Dataset, check, check_limit
 NPZ = (".npz",)
 HDF5 = (".h5", ".hdf5")
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+_KNOWN = (*_REQUIRED, "mean", "std", "classes")
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -54,40 +54,52 @@ def read_arrays(path: Path, limit_train: int | None = None) -> Dataset:
     if not path.is_file():
         raise DataError(f"{path}: no such file; check the path")
     try:
-        if path.suffix.lower() in NPZ:
-            with np.load(path, allow_pickle=False) as archive:
-                return _build(path, archive.files, lambda name: archive[name], limit_train)
-        with h5py.File(path, "r") as file:
-            names = [name for name in file if isinstance(file[name], h5py.Dataset)]
-            return _build(path, names, lambda name: file[name][()], limit_train)
+        content = _read_npz(path) if path.suffix.lower() in NPZ else _read_hdf5(path)
     except _UNREADABLE as error:
         raise DataError(
             f"{path}: cannot be read ({type(error).__name__}: {error}); it must be an .npz "
             f"without pickled objects or an HDF5 file with {', '.join(_REQUIRED)}"
         ) from error
+    return _build(path, content, limit_train)
 
 
-def _build(
-    path: Path, names: list[str], read: Callable[[str], Any], limit_train: int | None
-) -> Dataset:
-    missing = [name for name in _REQUIRED if name not in names]
+def _read_npz(path: Path) -> dict[str, Any]:
+    # opened here: np.load leaves a file of its own open when it is damaged
+    with open(path, "rb") as handle:
+        archive = np.load(handle, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with archive:
+            return {name: archive[name] for name in _KNOWN if name in archive.files}
+
+
+def _read_hdf5(path: Path) -> dict[str, Any]:
+    with h5py.File(path, "r") as file:
+        found = {name: file[name] for name in _KNOWN if name in file}
+        return {k: v[()] for k, v in found.items() if isinstance(v, h5py.Dataset)}
+
+
+def _build(path: Path, content: dict[str, Any], limit_train: int | None) -> Dataset:
+    missing = [name for name in _REQUIRED if name not in content]
     if missing:
         raise DataError(
-            f"{path}: no {', '.join(missing)}; it has {', '.join(names) or 'no arrays'}, "
+            f"{path}: no {', '.join(missing)}; it has {', '.join(content) or 'none of these'} "
             f"and needs {', '.join(_REQUIRED)}"
         )
-    x_train = _images(read("x_train"), f"{path}: x_train")
-    y_train = _labels(read("y_train"), f"{path}: y_train")
-    x_test = _images(read("x_test"), f"{path}: x_test")
-    y_test = _labels(read("y_test"), f"{path}: y_test")
+    x_train = _images(content["x_train"], f"{path}: x_train")
+    y_train = _labels(content["y_train"], f"{path}: y_train")
+    x_test = _images(content["x_test"], f"{path}: x_test")
+    y_test = _labels(content["y_test"], f"{path}: y_test")
     if not len(y_train) or not len(y_test):
         raise DataError(f"{path}: y_train and y_test must not be empty")
-    if "classes" in names:
-        classes = _count(read("classes"), f"{path}: classes")
+    if "classes" in content:
+        classes = _count(content["classes"], f"{path}: classes")
     else:
         classes = int(max(y_train.max(), y_test.max())) + 1
     given = {
-        name: _numbers(read(name), f"{path}: {name}") for name in ("mean", "std") if name in names
+        name: _numbers(content[name], f"{path}: {name}")
+        for name in ("mean", "std")
+        if name in content
     }
     if len(given) == 1:
         raise DataError(f"{path}: has {next(iter(given))} alone; give both mean and std, or none")

@@ -1,0 +1,153 @@
+"""Data sets of the user's own, in .npz and HDF5 files."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import snnr.data
+
+from snnr.errors import DataError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (7, 5, 6), np.uint8)
+LABELS = np.array([0, 1, 2, 0, 1, 2, 0])
+
+
+def arrays(**changes: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "x_train": GREY,
+        "y_train": LABELS,
+        "x_test": GREY[:3],
+        "y_test": LABELS[:3],
+    }
+    return {name: value for name, value in (base | changes).items() if value is not None}
+
+
+def write(path: Path, content: dict[str, Any]) -> Path:
+    if path.suffix == ".npz":
+        np.savez_compressed(path, **content)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, value in content.items():
+                file[name] = value
+    return path
+
+
+@pytest.fixture(params=["own.npz", "own.h5", "own.hdf5"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return tmp_path / request.param
+
+
+def test_grey_images(path: Path) -> None:
+    read = snnr.data.load(str(write(path, arrays())))
+    np.testing.assert_array_equal(read.x_train, GREY[:, None])
+    np.testing.assert_array_equal(read.y_train, LABELS)
+    assert read.x_train.dtype == np.uint8
+    assert read.y_train.dtype == np.int64
+    assert (read.name, read.source, read.classes) == ("own", str(path), 3)
+    assert read.augmentation is None
+    assert read.mean == pytest.approx(((GREY / 255).mean(),))
+    assert read.std == pytest.approx(((GREY / 255).std(),))
+
+
+def test_a_path_object_will_do(path: Path) -> None:
+    assert snnr.data.load(write(path, arrays())).image_shape == (1, 5, 6)
+
+
+def test_colour_floats_and_given_constants(path: Path) -> None:
+    x = RNG.normal(3, 2, (7, 3, 4, 5))
+    content = arrays(x_train=x, x_test=x[:3], mean=[1, 2, 3], std=[1.0, 2.0, 0.5], classes=10)
+    read = snnr.data.load(write(path, content))
+    np.testing.assert_array_equal(read.x_train, x.astype(np.float32))
+    assert read.x_train.dtype == read.x_test.dtype == np.float32
+    assert (read.mean, read.std, read.classes) == ((1.0, 2.0, 3.0), (1.0, 2.0, 0.5), 10)
+
+
+def test_statistics_of_floats_are_per_channel(path: Path) -> None:
+    x = RNG.normal(3, 2, (7, 2, 4, 5)).astype(np.float32)
+    x[:, 1] = 0.1  # constant: nothing to scale
+    read = snnr.data.load(write(path, arrays(x_train=x, x_test=x[:3])))
+    assert read.mean == pytest.approx(x.mean(axis=(0, 2, 3)), abs=1e-6)
+    assert read.std == pytest.approx((x[:, 0].std(), 1.0), rel=1e-5)
+
+
+def test_flat_features(path: Path) -> None:
+    read = snnr.data.load(
+        write(
+            path,
+            arrays(x_train=GREY.reshape(7, -1), x_test=GREY[:3, 0])
+            | {"x_test": GREY[:3].reshape(3, -1)},
+        )
+    )
+    assert read.x_train.shape == (7, 1, 1, 30)
+    assert len(read.mean) == 1
+
+
+def test_limit_keeps_the_statistics_of_the_whole(path: Path) -> None:
+    write(path, arrays())
+    few, whole = snnr.data.load(path, limit_train=2), snnr.data.load(path)
+    assert (few.mean, few.std, few.classes) == (whole.mean, whole.std, whole.classes)
+    np.testing.assert_array_equal(few.x_train, whole.x_train[:2])
+    np.testing.assert_array_equal(few.y_train, whole.y_train[:2])
+    with pytest.raises(DataError, match="between 1 and 7"):
+        snnr.data.load(path, limit_train=8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_test": None}, "no y_test; it has"),
+        ({"y_train": LABELS[:-1]}, "x_train has 7 images but y_train has 6 labels"),
+        ({"y_train": LABELS.astype(float)}, "whole numbers"),
+        ({"y_train": LABELS[:, None]}, "whole numbers of shape"),
+        ({"y_train": LABELS - 1}, "label -1"),
+        ({"classes": 2}, r"label 2, expected 0\.\.1"),
+        ({"classes": 0}, "at least 1"),
+        ({"x_train": GREY.astype(np.int32)}, "x_train is int32"),
+        ({"x_test": GREY[:3, :4]}, r"training images have shape \(1, 5, 6\)"),
+        ({"x_test": GREY[:3] / 255}, "store both as"),
+        ({"x_train": GREY[:0], "y_train": LABELS[:0]}, "none of them 0"),
+        ({"x_train": GREY.reshape(-1)}, "expected .N, C, H, W."),
+        ({"x_train": GREY.reshape(7, 5, 6, 1)}, "looks like .N, H, W, C."),
+        ({"x_train": np.full((7, 5, 6), np.nan)}, "not finite"),
+        ({"x_train": np.full((7, 5, 6), 1e300)}, "not finite in float32"),
+        ({"mean": [0.5]}, "has mean alone"),
+        ({"mean": [0.5, 0.5], "std": [1.0, 1.0]}, "mean has 2 entries, expected 1"),
+        ({"mean": [0.5], "std": [0.0]}, "must be positive"),
+        ({"mean": [np.inf], "std": [1.0]}, "must be finite"),
+        ({"mean": [[0.5]], "std": [1.0]}, "one number per channel"),
+    ],
+)
+def test_rejects(path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        snnr.data.load(write(path, arrays(**changes)))
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file(path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        snnr.data.load(path)
+
+
+def test_damaged_file(path: Path) -> None:
+    write(path, arrays())
+    content = path.read_bytes()
+    for broken in (b"", b"hello", content[: len(content) // 3]):
+        path.write_bytes(broken)
+        with pytest.raises(DataError, match="cannot be read"):
+            snnr.data.load(path)
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    class Boom:
+        def __reduce__(self) -> Any:
+            return (pytest.fail, ("a pickle was run",))
+
+    objects = np.empty(7, object)
+    objects[:] = [Boom() for _ in range(7)]
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays(y_train=objects))
+    with pytest.raises(DataError, match="pickle"):
+        snnr.data.load(path)
