@@ -1,0 +1,35 @@
+"""Differentiable operations: forward and backward side by side, one node per layer and sequence."""
+
+from snnr.functional.arithmetic import add, multiply, total
+from snnr.functional.conv import conv2d
+from snnr.functional.linear import linear
+from snnr.functional.loss import cross_entropy, mean_time, mse_loss, one_hot
+from snnr.functional.neuron import norm_spiking, spiking
+from snnr.functional.norm import RunningStatistics, batch_norm
+from snnr.functional.pool import avg_pool2d, dropout, dropout_mask, flatten, max_pool2d, voting
+from snnr.kernels.rules import Neuron, if_neuron, lif_neuron
+
+__all__ = [
+    "Neuron",
+    "RunningStatistics",
+    "add",
+    "avg_pool2d",
+    "batch_norm",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "dropout_mask",
+    "flatten",
+    "if_neuron",
+    "lif_neuron",
+    "linear",
+    "max_pool2d",
+    "mean_time",
+    "mse_loss",
+    "multiply",
+    "norm_spiking",
+    "one_hot",
+    "spiking",
+    "total",
+    "voting",
+]

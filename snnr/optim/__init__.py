@@ -1,0 +1,10 @@
+"""Optimizers, one file per method; each is selectable by name from the command line."""
+
+from snnr.optim.adam import Adam
+from snnr.optim.base import Optimizer
+from snnr.optim.grad_r import GradR
+
+#: method name -> optimizer class
+METHODS: dict[str, type[Optimizer]] = {kind.METHOD: kind for kind in (GradR, Adam)}
+
+__all__ = ["METHODS", "Adam", "GradR", "Optimizer"]

@@ -1,0 +1,136 @@
+"""One time step of a block of neurons that lies in cache, forward and backward.
+
+The equations are those of `rules`; the loops here only pick, outside the vectorised loop, which of
+them applies. Blocks are 1-D arrays of the working float type, `n` of whose entries are in use.
+"""
+
+from typing import Any
+
+from snnr.kernels import rules
+from snnr.kernels.jit import jit
+
+charge = jit()(rules.charge)
+fire = jit()(rules.fire)
+reset_hard = jit()(rules.reset_hard)
+reset_soft = jit()(rules.reset_soft)
+reset_hard_grad = jit()(rules.reset_hard_grad)
+reset_hard_grad_detached = jit()(rules.reset_hard_grad_detached)
+reset_soft_grad = jit()(rules.reset_soft_grad)
+reset_soft_grad_detached = jit()(rules.reset_soft_grad_detached)
+surrogate_slope = jit()(rules.surrogate_slope)
+surrogate_peak = jit()(rules.surrogate_peak)
+surrogate_primitive = jit()(rules.surrogate_primitive)
+surrogate_derivative = jit()(rules.surrogate_derivative)
+
+
+@jit()
+def start_block(neuron: Any, n: int, v: Any) -> None:
+    """Potentials before the first step."""
+    v_reset = v.dtype.type(neuron.v_reset)
+    for i in range(n):
+        v[i] = v_reset
+
+
+@jit()
+def potentials(neuron: Any, n: int, z: Any, v: Any, h: Any, s: Any, held: Any, hold: bool) -> None:
+    """Charge to h, fire to s (0, 1, or g(h - v_threshold) when smooth), reset v in place.
+
+    With `hold` the reset follows the spikes in `held` instead of s.
+    """
+    decay = v.dtype.type(neuron.decay)
+    drive = v.dtype.type(neuron.drive)
+    rest = v.dtype.type(neuron.rest)
+    threshold = v.dtype.type(neuron.v_threshold)
+    v_reset = v.dtype.type(neuron.v_reset)
+    one = v.dtype.type(1)
+    zero = v.dtype.type(0)
+    if neuron.smooth or hold:
+        slope = v.dtype.type(surrogate_slope(neuron.surrogate, neuron.alpha))
+        peak = v.dtype.type(surrogate_peak(neuron.surrogate, neuron.alpha))
+        for i in range(n):
+            h[i] = charge(v[i], z[i], decay, drive, rest)
+            if neuron.smooth:
+                s[i] = surrogate_primitive(h[i] - threshold, neuron.surrogate, slope, peak)
+            else:
+                s[i] = one if fire(h[i], threshold) else zero
+            q = held[i] if hold else s[i]
+            if neuron.soft:
+                v[i] = reset_soft(h[i], q, threshold)
+            else:
+                v[i] = reset_hard(h[i], q, v_reset)
+    elif neuron.soft:
+        for i in range(n):
+            potential = charge(v[i], z[i], decay, drive, rest)
+            q = one if fire(potential, threshold) else zero
+            h[i] = potential
+            s[i] = q
+            v[i] = reset_soft(potential, q, threshold)
+    else:
+        for i in range(n):
+            potential = charge(v[i], z[i], decay, drive, rest)
+            q = one if fire(potential, threshold) else zero
+            h[i] = potential
+            s[i] = q
+            v[i] = reset_hard(potential, q, v_reset)
+
+
+@jit()
+def derivative_block(neuron: Any, n: int, h: Any, out: Any) -> None:
+    """out = g'(h - v_threshold)."""
+    threshold = h.dtype.type(neuron.v_threshold)
+    slope = h.dtype.type(surrogate_slope(neuron.surrogate, neuron.alpha))
+    peak = h.dtype.type(surrogate_peak(neuron.surrogate, neuron.alpha))
+    # a literal id lets the compiler drop the other branches and vectorise
+    if neuron.surrogate == 0:
+        for i in range(n):
+            out[i] = surrogate_derivative(h[i] - threshold, 0, slope, peak)
+    elif neuron.surrogate == 2:
+        for i in range(n):
+            out[i] = surrogate_derivative(h[i] - threshold, 2, slope, peak)
+    elif neuron.surrogate == 3:
+        for i in range(n):
+            out[i] = surrogate_derivative(h[i] - threshold, 3, slope, peak)
+    elif neuron.surrogate == 4:
+        for i in range(n):
+            out[i] = surrogate_derivative(h[i] - threshold, 4, slope, peak)
+    else:
+        for i in range(n):
+            out[i] = surrogate_derivative(h[i] - threshold, neuron.surrogate, slope, peak)
+
+
+@jit()
+def reset_grad_block(
+    neuron: Any, n: int, h: Any, slope: Any, ds: Any, dv: Any, held: Any, hold: bool
+) -> None:
+    """dv, the gradient with respect to v[t], becomes the gradient with respect to h[t]."""
+    threshold = h.dtype.type(neuron.v_threshold)
+    v_reset = h.dtype.type(neuron.v_reset)
+    one = h.dtype.type(1)
+    zero = h.dtype.type(0)
+    k = h.dtype.type(surrogate_slope(neuron.surrogate, neuron.alpha))
+    peak = h.dtype.type(surrogate_peak(neuron.surrogate, neuron.alpha))
+    if neuron.soft:
+        if neuron.detach or hold:
+            for i in range(n):
+                dv[i] = reset_soft_grad_detached(dv[i], ds[i], slope[i])
+        else:
+            for i in range(n):
+                dv[i] = reset_soft_grad(dv[i], ds[i], slope[i], threshold)
+    elif neuron.smooth or hold:
+        for i in range(n):
+            if hold:
+                q = held[i]
+            else:
+                q = surrogate_primitive(h[i] - threshold, neuron.surrogate, k, peak)
+            if neuron.detach or hold:
+                dv[i] = reset_hard_grad_detached(dv[i], ds[i], q, slope[i])
+            else:
+                dv[i] = reset_hard_grad(dv[i], ds[i], h[i], q, slope[i], v_reset)
+    elif neuron.detach:
+        for i in range(n):
+            q = one if fire(h[i], threshold) else zero
+            dv[i] = reset_hard_grad_detached(dv[i], ds[i], q, slope[i])
+    else:
+        for i in range(n):
+            q = one if fire(h[i], threshold) else zero
+            dv[i] = reset_hard_grad(dv[i], ds[i], h[i], q, slope[i], v_reset)

@@ -1,0 +1,229 @@
+"""Register-blocked building blocks, written as LLVM vector code through Numba intrinsics.
+
+LLVM does not keep a block of accumulators in registers when the loop nest is written on arrays;
+these three primitives say so explicitly. Everything dense or event-driven on the CPU is made of
+them:
+
+`tile`   C[m, n] (+)= sum_k A[m, k] * B[k, n]    a register tile of the matrix product
+`gather`  acc[n] += sum_e M[index[e], n]            walk events: add up the rows they name
+`gather_scaled`  acc[n] += sum_e value[e] * M[index[e], n]    walk surviving weights
+
+Arguments are (array, element offset) pairs. Nothing is checked here.
+"""
+
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_FEATURES = llvm.get_host_cpu_features()
+#: bytes of one vector register
+REGISTER = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
+#: rows of a register tile and vectors per row (28 + 2 + 1 of 32 registers, or 12 + 2 + 1 of 16)
+TILE_ROWS = 14 if REGISTER == 64 else 6
+TILE_VECTORS = 2
+#: columns of a register tile, float32; float64 has half as many lanes and uses two tiles
+LANES = REGISTER // 4
+TILE_COLUMNS = TILE_VECTORS * LANES
+#: columns that one event walk accumulates in registers: the wide and the narrow variant
+WIDE = 4 * 16
+NARROW = 16
+
+
+def _float(dtype: Any) -> ir.Type:
+    return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+def _splat(builder: Any, value: Any, vector: ir.Type) -> Any:
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
+
+
+def _load(builder: Any, pointer: Any, vector: ir.Type, width: int) -> Any:
+    load = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+    load.align = width
+    return load
+
+
+def _store(builder: Any, value: Any, pointer: Any, vector: ir.Type, width: int) -> None:
+    store = builder.store(value, builder.bitcast(pointer, vector.as_pointer()))
+    store.align = width
+
+
+def _fma(builder: Any, vector: ir.Type, a: Any, b: Any, c: Any) -> Any:
+    suffix = f"v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
+    kind = ir.FunctionType(vector, [vector] * 3)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.{suffix}")
+    return builder.call(function, [a, b, c])
+
+
+def _tile(rows: int) -> Any:
+    """Intrinsic for a register tile of `rows` rows."""
+
+    @intrinsic
+    def tile(typing_context, a, a0, row_stride, k_stride, b, b0, b_stride, c, c0, c_stride, depth,
+             accumulate):  # type: ignore[no-untyped-def]  # fmt: skip
+        index = types.intp
+        signature = types.void(
+            a, index, index, index, b, index, index, c, index, index, index, types.boolean
+        )
+
+        def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+            (a, a0, rs, ks, b, b0, bs, c, c0, cs, depth, accumulate) = args
+            scalar = _float(sig.args[0].dtype)
+            width = 4 if isinstance(scalar, ir.FloatType) else 8
+            lanes = REGISTER // width
+            vector = ir.VectorType(scalar, lanes)
+            word = ir.IntType(64)
+            pa = _pointer(context, builder, sig.args[0], a, a0)
+            pb = _pointer(context, builder, sig.args[4], b, b0)
+            pc = _pointer(context, builder, sig.args[7], c, c0)
+            targets = [
+                builder.gep(pc, [builder.add(builder.mul(cs, word(r)), word(v * lanes))])
+                for r in range(rows)
+                for v in range(TILE_VECTORS)
+            ]
+            zero = ir.Constant(vector, None)
+            start = builder.block
+            with builder.if_then(accumulate):
+                loaded = [_load(builder, p, vector, width) for p in targets]
+                load_block = builder.block
+            merge = builder.block
+            initial = []
+            for value in loaded:
+                phi = builder.phi(vector)
+                phi.add_incoming(zero, start)
+                phi.add_incoming(value, load_block)
+                initial.append(phi)
+            loop = builder.append_basic_block("k")
+            done = builder.append_basic_block("done")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            k = builder.phi(word)
+            k.add_incoming(word(0), merge)
+            acc = []
+            for value in initial:
+                phi = builder.phi(vector)
+                phi.add_incoming(value, merge)
+                acc.append(phi)
+            row = builder.gep(pb, [builder.mul(k, bs)])
+            bv = [
+                _load(builder, builder.gep(row, [word(v * lanes)]), vector, width)
+                for v in range(TILE_VECTORS)
+            ]
+            column = builder.gep(pa, [builder.mul(k, ks)])
+            new = []
+            for r in range(rows):
+                value = builder.load(builder.gep(column, [builder.mul(rs, word(r))]))
+                av = _splat(builder, value, vector)
+                for v in range(TILE_VECTORS):
+                    new.append(_fma(builder, vector, av, bv[v], acc[r * TILE_VECTORS + v]))
+            following = builder.add(k, word(1))
+            k.add_incoming(following, loop)
+            for phi, value in zip(acc, new, strict=True):
+                phi.add_incoming(value, loop)
+            builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+            builder.position_at_end(done)
+            for value, p in zip(new, targets, strict=True):
+                _store(builder, value, p, vector, width)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return tile
+
+
+tile = _tile(TILE_ROWS)
+
+
+def _gather(columns: int, scaled: bool) -> Any:
+    """Intrinsic that adds up rows of `m` named by a slice of `index` (optionally scaled)."""
+
+    def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        if scaled:
+            m, m0, stride, index, start, stop, value, acc, acc0 = args
+            acc_type = sig.args[7]
+        else:
+            m, m0, stride, index, start, stop, acc, acc0 = args
+            acc_type = sig.args[6]
+        scalar = _float(sig.args[0].dtype)
+        width = 4 if isinstance(scalar, ir.FloatType) else 8
+        lanes = REGISTER // width
+        count = columns // lanes
+        vector = ir.VectorType(scalar, lanes)
+        word = ir.IntType(64)
+        pm = _pointer(context, builder, sig.args[0], m, m0)
+        pi = _pointer(context, builder, sig.args[3], index, word(0))
+        pacc = _pointer(context, builder, acc_type, acc, acc0)
+        targets = [builder.gep(pacc, [word(v * lanes)]) for v in range(count)]
+        before = [_load(builder, p, vector, width) for p in targets]
+        entry = builder.block
+        loop = builder.append_basic_block("walk")
+        done = builder.append_basic_block("walked")
+        builder.cbranch(builder.icmp_signed("<", start, stop), loop, done)
+        builder.position_at_end(loop)
+        e = builder.phi(word)
+        e.add_incoming(start, entry)
+        acc_phi = []
+        for value_before in before:
+            phi = builder.phi(vector)
+            phi.add_incoming(value_before, entry)
+            acc_phi.append(phi)
+        which = builder.load(builder.gep(pi, [e]))
+        which = builder.zext(which, word) if which.type.width < 64 else which
+        row = builder.gep(pm, [builder.mul(which, stride)])
+        rows = [
+            _load(builder, builder.gep(row, [word(v * lanes)]), vector, width)
+            for v in range(count)
+        ]
+        if scaled:
+            pv = _pointer(context, builder, sig.args[6], value, word(0))
+            weight = _splat(builder, builder.load(builder.gep(pv, [e])), vector)
+            new = [_fma(builder, vector, weight, r, a) for r, a in zip(rows, acc_phi, strict=True)]
+        else:
+            new = [builder.fadd(a, r) for r, a in zip(rows, acc_phi, strict=True)]
+        following = builder.add(e, word(1))
+        e.add_incoming(following, loop)
+        for phi, value_new in zip(acc_phi, new, strict=True):
+            phi.add_incoming(value_new, loop)
+        builder.cbranch(builder.icmp_signed("<", following, stop), loop, done)
+        builder.position_at_end(done)
+        sums = []
+        for value_before, value_new in zip(before, new, strict=True):
+            phi = builder.phi(vector)
+            phi.add_incoming(value_before, entry)
+            phi.add_incoming(value_new, loop)
+            sums.append(phi)
+        for p, total in zip(targets, sums, strict=True):
+            _store(builder, total, p, vector, width)
+        return context.get_dummy_value()
+
+    if scaled:
+
+        @intrinsic
+        def gather_scaled(typing_context, m, m0, stride, index, start, stop, value, acc, acc0):  # type: ignore[no-untyped-def]
+            i = types.intp
+            return types.void(m, i, i, index, i, i, value, acc, i), emit
+
+        return gather_scaled
+
+    @intrinsic
+    def gather(typing_context, m, m0, stride, index, start, stop, acc, acc0):  # type: ignore[no-untyped-def]
+        i = types.intp
+        return types.void(m, i, i, index, i, i, acc, i), emit
+
+    return gather
+
+
+gather = _gather(WIDE, scaled=False)
+gather_narrow = _gather(NARROW, scaled=False)
+gather_scaled = _gather(WIDE, scaled=True)

@@ -1,0 +1,167 @@
+"""Convolution that walks spikes: work in proportion to how many there are."""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from snnr.kernels.buffers import empty
+from snnr.kernels.cpu import events
+from snnr.kernels.cpu.vector import NARROW, WIDE, gather, gather_narrow
+from snnr.kernels.jit import jit
+
+Float = NDArray[np.floating[Any]]
+Pair = tuple[int, int]
+
+
+def _blocks(channels: int) -> tuple[int, int]:
+    """Number and width of the column blocks that cover `channels`."""
+    width = WIDE if channels > 3 * NARROW else NARROW
+    return -(-channels // width), width
+
+
+@jit(parallel=True)
+def _pack(w: Any, panels: Any) -> None:
+    """panels[p, row, j] = w[row, p*width + j], zero beyond the last channel."""
+    blocks, rows, width = panels.shape
+    columns = w.shape[1]
+    for r in prange(rows):
+        for p in range(blocks):
+            first = p * width
+            stop = min(width, columns - first)
+            for j in range(stop):
+                panels[p, r, j] = w[r, first + j]
+            for j in range(stop, width):
+                panels[p, r, j] = 0
+
+
+@jit(parallel=True)
+def _conv(code: Any, start: Any, panels: Any, taps: Any, shape: Any, stride: Any, padding: Any,
+          acc: Any, out: Any) -> None:  # fmt: skip
+    """The active (x, c) under one row of the kernel are one run of the list of that image row.
+
+    A code is x*Ci + c and a kernel row is laid out as j*Ci + ci, so the weight row of an event is
+    its code less a constant.
+    """
+    kh, kw = taps
+    height, width, depth = shape
+    batch, ho, wo, channels = out.shape
+    blocks, size, columns = panels.shape
+    slot = code.shape[2]
+    for task in prange(blocks * batch):
+        p = task // batch
+        b = task % batch
+        mine = acc[numba.get_thread_id()]
+        c0 = p * columns
+        valid = min(columns, channels - c0)
+        for oy in range(ho):
+            for ox in range(wo):
+                left = ox * stride[1] - padding[1]
+                x0 = max(left, 0)
+                x1 = min(left + kw, width)
+                for c in range(columns):
+                    mine[c] = 0
+                if x0 < x1:
+                    for i in range(kh):
+                        y = oy * stride[0] - padding[0] + i
+                        if 0 <= y < height:
+                            row = (b * height + y) * slot
+                            base = ((p * size) + i * kw * depth - left * depth) * columns
+                            e0 = row + start[b, y, x0]
+                            e1 = row + start[b, y, x1]
+                            if columns == WIDE:
+                                gather(panels, base, columns, code, e0, e1, mine, 0)
+                            else:
+                                gather_narrow(panels, base, columns, code, e0, e1, mine, 0)
+                for c in range(valid):
+                    out[b, oy, ox, c0 + c] = mine[c]
+
+
+def conv(x: NDArray[np.uint8], w: Float, stride: Pair, padding: Pair, out: Float) -> None:
+    """out[B, Ho, Wo, Co] = x[B, H, W, Ci] * w[kh, kw, Ci, Co], any stride."""
+    kh, kw, ci, co = w.shape
+    code, start = events.by_pixel(x)
+    blocks, width = _blocks(co)
+    panels = empty((blocks, kh * kw * ci, width), w.dtype)
+    _pack(w.reshape(-1, co), panels)
+    acc = empty((numba.get_num_threads(), 8 * WIDE), out.dtype)
+    _conv(code, start, panels, (kh, kw), x.shape[1:], stride, padding, acc, out)
+
+
+@jit(parallel=True)
+def _weight_grad(index: Any, count: Any, dy: Any, taps: Any, lead: Any, grid: Any, group: int,
+                 scratch: Any, acc: Any, dw: Any) -> None:  # fmt: skip
+    """For each input channel, add up the rows of the output gradient where it fired.
+
+    The gradient of one image and `width` output channels is copied to a padded grid that stays in
+    cache; a tap is a constant offset on it.
+    """
+    kh, kw = taps
+    top, left = lead
+    tall, wide = grid
+    batch, ho, wo, channels = dy.shape
+    depth = dw.shape[1]
+    width = scratch.shape[2]
+    blocks = (channels + width - 1) // width
+    groups = (depth + group - 1) // group
+    slot = index.shape[2]
+    for task in prange(blocks * groups):
+        p = task // groups
+        g = task % groups
+        thread = numba.get_thread_id()
+        padded = scratch[thread]
+        total = acc[thread]
+        ci0 = g * group
+        ci1 = min(ci0 + group, depth)
+        c0 = p * width
+        valid = min(width, channels - c0)
+        for t in range(kh * kw * group):
+            for c in range(width):
+                total[t, c] = 0
+        for r in range(tall * wide):
+            for c in range(width):
+                padded[r, c] = 0
+        for b in range(batch):
+            for y in range(ho):
+                for x in range(wo):
+                    r = (y + top) * wide + x + left
+                    for c in range(valid):
+                        padded[r, c] = dy[b, y, x, c0 + c]
+            for ci in range(ci0, ci1):
+                e0 = (b * depth + ci) * slot
+                e1 = e0 + count[b, ci]
+                for i in range(kh):
+                    for j in range(kw):
+                        base = ((kh - 1 - i) * wide + kw - 1 - j) * width
+                        t = ((i * kw + j) * group + ci - ci0) * width
+                        if width == WIDE:
+                            gather(padded, base, width, index, e0, e1, total, t)
+                        else:
+                            gather_narrow(padded, base, width, index, e0, e1, total, t)
+        for i in range(kh * kw):
+            for ci in range(ci0, ci1):
+                for c in range(valid):
+                    dw[i, ci, c0 + c] = total[i * group + ci - ci0, c]
+
+
+def weight_grad(x: NDArray[np.uint8], dy: Float, padding: Pair, dw: Float) -> None:
+    """dw[kh, kw, Ci, Co] from spikes x[B, H, W, Ci] and dy[B, Ho, Wo, Co], stride 1.
+
+    Needs padding < kernel size in both directions.
+    """
+    kh, kw, ci, co = dw.shape
+    height, width = x.shape[1:3]
+    grid = (height + kh - 1, width + kw - 1)
+    index, count = events.by_channel(x, grid[1])
+    blocks, columns = _blocks(co)
+    threads = numba.get_num_threads()
+    groups = min(ci, -(-4 * threads // blocks)) if blocks % threads else 1
+    group = -(-ci // groups)
+    scratch = empty((threads, grid[0] * grid[1], columns), dy.dtype)
+    acc = empty((threads, kh * kw * group, columns), dy.dtype)
+    lead = (kh - 1 - padding[0], kw - 1 - padding[1])
+    _weight_grad(
+        index, count, dy, (kh, kw), lead, grid, group, scratch, acc, dw.reshape(kh * kw, ci, co)
+    )
