@@ -171,9 +171,7 @@ class Augmenter:
                 images, index, moves[0], moves[1], flip, self.mean, self.std, out
             )
 
-    def _check(
-        self, images: NDArray[Any], index: NDArray[np.integer[Any]]
-    ) -> NDArray[np.int64]:
+    def _check(self, images: NDArray[Any], index: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
             raise ShapeError(
                 f"images is {images.dtype} {images.shape}, expected uint8 or float32 [M, C, H, W]"

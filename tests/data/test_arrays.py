@@ -74,13 +74,9 @@ def test_statistics_of_floats_are_per_channel(path: Path) -> None:
 
 
 def test_flat_features(path: Path) -> None:
-    read = snnr.data.load(
-        write(
-            path,
-            arrays(x_train=GREY.reshape(7, -1), x_test=GREY[:3, 0])
-            | {"x_test": GREY[:3].reshape(3, -1)},
-        )
-    )
+    flat = GREY.reshape(7, -1)
+    read = snnr.data.load(write(path, arrays(x_train=flat, x_test=flat[:3])))
+    np.testing.assert_array_equal(read.x_train.reshape(7, -1), flat)
     assert read.x_train.shape == (7, 1, 1, 30)
     assert len(read.mean) == 1
 

@@ -21,6 +21,19 @@ def _table(mean: Any, std: Any) -> Any:
     return table
 
 
+@jit()
+def _write_row(table: Any, pixels: Any, place: Any, out: Any) -> None:
+    """out[x, c] = table[c, pixels[c, place[x]]]; unsigned indices spare the test for negatives."""
+    width, channels = out.shape
+    if channels == 1:
+        for x in range(width):
+            out[x, 0] = table[0, pixels[0, np.uint32(place[x])]]
+        return
+    for x in range(width):
+        for c in range(channels):
+            out[x, c] = table[c, pixels[c, np.uint32(place[x])]]
+
+
 @jit(parallel=True)
 def normalise(images: Any, index: Any, mean: Any, std: Any, out: Any) -> None:
     """out[B, H, W, C] = (images[index] / 255 - mean) / std."""
@@ -29,8 +42,8 @@ def normalise(images: Any, index: Any, mean: Any, std: Any, out: Any) -> None:
     for b in prange(batch):
         image = images[index[b]]
         for y in range(height):
-            for c in range(channels):
-                for x in range(width):
+            for x in range(width):
+                for c in range(channels):
                     out[b, y, x, c] = table[c, image[c, y, x]]
 
 
@@ -39,28 +52,37 @@ def random_affine(images: Any, index: Any, matrix: Any, mean: Any, std: Any, out
     """Each output pixel takes the input pixel that its centre falls into, or 0 outside.
 
     With u, v the centre of an output pixel relative to the centre of the image, the place in the
-    input is (m0 u + m1 v + m2, m3 u + m4 v + m5), relative to the centre too.
+    input is (m0 u + m1 v + m2, m3 u + m4 v + m5), relative to the centre too. Places of a row come
+    first, without branches, so that they vectorise; outside is a pixel of 0 after the last one.
     """
     batch, height, width, channels = out.shape
     table = _table(mean, std)
-    middle_x = np.float32(width) / np.float32(2)
-    middle_y = np.float32(height) / np.float32(2)
+    outside = np.int32(height * width)
+    stride = np.int32(width)
+    right, bottom = np.float32(width), np.float32(height)
+    middle_x, middle_y = right / np.float32(2), bottom / np.float32(2)
     for b in prange(batch):
-        image = images[index[b]]
-        m = matrix[b]
-        offset_x = m[2] + middle_x
-        offset_y = m[5] + middle_y
+        pixels = np.empty((channels, height * width + 1), np.uint8)
+        pixels[:, :-1] = images[index[b]].reshape(channels, height * width)
+        pixels[:, -1] = 0
+        place = np.empty(width, np.int32)
+        m0, m1, m2, m3, m4, m5 = matrix[b]
+        offset_x = m2 + middle_x
+        offset_y = m5 + middle_y
         for y in range(height):
             v = np.float32(y) + np.float32(0.5) - middle_y
             for x in range(width):
-                u = np.float32(x) + np.float32(0.5) - middle_x
-                from_x = m[0] * u + m[1] * v + offset_x
-                from_y = m[3] * u + m[4] * v + offset_y
-                # the comparison comes before the conversion, which has no meaning for huge values
-                inside = 0 <= from_x < width and 0 <= from_y < height
-                for c in range(channels):
-                    pixel = image[c, int(from_y), int(from_x)] if inside else np.uint8(0)
-                    out[b, y, x, c] = table[c, pixel]
+                u = np.float32(np.int32(x)) + np.float32(0.5) - middle_x
+                from_x = m0 * u + m1 * v + offset_x
+                from_y = m3 * u + m4 * v + offset_y
+                inside = (
+                    (from_x >= np.float32(0))
+                    & (from_x < right)
+                    & (from_y >= np.float32(0))
+                    & (from_y < bottom)
+                )
+                place[x] = np.int32(from_y) * stride + np.int32(from_x) if inside else outside
+            _write_row(table, pixels, place, out[b, y])
 
 
 @jit(parallel=True)
@@ -71,15 +93,18 @@ def crop_flip(
     batch, height, width, channels = out.shape
     table = _table(mean, std)
     for b in prange(batch):
-        image = images[index[b]]
+        pixels = np.zeros((channels, width + 1), np.uint8)  # a row, and a pixel of 0 for outside
+        place = np.empty(width, np.int32)
+        for x in range(width):
+            column = (width - 1 - x if flip[b] else x) + dx[b]
+            place[x] = column if 0 <= column < width else width
         for y in range(height):
             row = y + dy[b]
-            for x in range(width):
-                column = (width - 1 - x if flip[b] else x) + dx[b]
-                inside = 0 <= row < height and 0 <= column < width
-                for c in range(channels):
-                    pixel = image[c, row, column] if inside else np.uint8(0)
-                    out[b, y, x, c] = table[c, pixel]
+            if 0 <= row < height:
+                pixels[:, :width] = images[index[b], :, row]
+            else:
+                pixels[:] = 0
+            _write_row(table, pixels, place, out[b, y])
 
 
 #: operation name -> kernel
