@@ -14,7 +14,7 @@ from snnr.nn.layers import Dropout, Linear, MaxPool2d, _BatchNorm
 from snnr.nn.neuron import IF
 from snnr.tensor import Parameter, Tensor
 
-#: called with a layer's name and its spikes [T, N, ...] after each neuron layer
+#: called with a layer's name and its output, after each layer (of fused ones, after the last)
 Observer = Callable[[str, Tensor], None]
 
 
@@ -87,7 +87,7 @@ class Sequential(Layer):
             x, used = self._step(x, index)
             index += used
             last = self.children[index - 1]
-            if self.observer is not None and isinstance(last, IF):
+            if self.observer is not None:
                 self.observer(last.name, x)
         return x
 

@@ -1,0 +1,10 @@
+"""Checkpoints: network, optimizer, history and random generators in one HDF5 file.
+
+The layout (format version 1) is readable with h5py alone; `layout` describes it.
+"""
+
+from snnr.checkpoint.layout import FORMAT, VERSION
+from snnr.checkpoint.reader import Checkpoint, load
+from snnr.checkpoint.writer import save
+
+__all__ = ["FORMAT", "VERSION", "Checkpoint", "load", "save"]

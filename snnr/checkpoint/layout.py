@@ -1,0 +1,164 @@
+"""Names, limits and conversions that the writer and the reader of checkpoints share.
+
+::
+
+    /                          attrs: format, format_version, snnr_version, created, epoch, step,
+                               connectivity, accuracy (absent when unknown)
+    /config                    JSON: what the training was called with
+    /network                   attr architecture: JSON {"T", "layers": [{"name", "type",
+                               "settings"}]}; one group per layer, in order, attrs: type and its
+                               settings (one that is None has no attribute)
+    /network/<layer>/weight    CSR in AnnData's encoding: data, indices, indptr; attrs
+                               encoding-type, encoding-version, shape [out, in*kh*kw], kernel_shape
+    /network/<layer>/...       bias, scale, shift, running_mean, running_var
+    /optimizer                 attrs: method, step and the method's settings;
+                               /optimizer/<layer>/<parameter>/ theta, sign, exp_avg, exp_avg_sq,
+                               and for a weight the same attrs again
+    /history                   one dataset per column, one row per epoch; groups with one dataset
+                               per layer
+    /rng                       one JSON string per generator, and what a stop inside of an epoch
+                               needs: progress (JSON) and order (the epoch's permutation)
+
+A weight stores every entry whose bits are not zero, in the public order.
+"""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnr.errors import CheckpointError
+
+FORMAT = "snnr-checkpoint"
+VERSION = 1
+
+#: more weights than this in one network are refused before anything is allocated (2 GiB)
+MAX_WEIGHTS = 1 << 29
+MAX_TIMESTEPS = 1 << 16
+
+#: columns of /history with one number per epoch
+COLUMNS = (
+    "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "connectivity",
+    "seconds",
+)  # fmt: skip
+#: groups of /history with one column per layer
+LAYER_COLUMNS = ("pruned", "regrown", "layer_connectivity", "firing_rate", "silent")
+
+#: generators whose state is two integers and that this format keeps
+GENERATORS = {"PCG64": np.random.PCG64, "PCG64DXSM": np.random.PCG64DXSM}
+
+_JSON = int | float | str | bool | None | list[Any] | dict[str, Any]
+
+
+def to_json(value: Any, what: str) -> str:
+    """Strict JSON.
+
+    Raises
+    ------
+    CheckpointError : the value has something in it that JSON cannot hold.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{what} cannot be saved as JSON ({error}); use numbers, strings, lists and mappings"
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "__fspath__"):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def from_json(text: str, where: str) -> _JSON:
+    """Strict JSON back.
+
+    Raises
+    ------
+    CheckpointError : it is not JSON, or it has a NaN or infinity in it.
+    """
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is not a JSON number")
+
+    try:
+        value: _JSON = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where} is not valid JSON ({error}); the file is damaged") from None
+    return value
+
+
+def generator_state(rng: np.random.Generator, what: str) -> dict[str, Any]:
+    """State of a generator as JSON values.
+
+    Raises
+    ------
+    CheckpointError : its kind is not in `GENERATORS`.
+    """
+    state = dict(rng.bit_generator.state)
+    if state.get("bit_generator") not in GENERATORS:
+        raise CheckpointError(
+            f"{what} draws from {state.get('bit_generator')}, a checkpoint keeps "
+            f"{' or '.join(GENERATORS)}; use numpy.random.default_rng(seed)"
+        )
+    return state
+
+
+def restore_generator(rng: np.random.Generator, state: Any, where: str) -> None:
+    """Put a generator of the same kind into a saved state.
+
+    Raises
+    ------
+    CheckpointError : the state makes no sense or belongs to another kind of generator.
+    """
+    try:
+        kind = state["bit_generator"]
+        inner = {key: int(state["state"][key]) for key in ("state", "inc")}
+        if kind != type(rng.bit_generator).__name__ or kind not in GENERATORS:
+            raise ValueError(f"{kind} where {type(rng.bit_generator).__name__} is expected")
+        if not all(0 <= value < 1 << 128 for value in inner.values()) or inner["inc"] % 2 == 0:
+            raise ValueError("state or increment out of range")
+        if state["has_uint32"] not in (0, 1) or not 0 <= state["uinteger"] < 1 << 32:
+            raise ValueError("buffered number out of range")
+        rng.bit_generator.state = {
+            "bit_generator": kind,
+            "state": inner,
+            "has_uint32": state["has_uint32"],
+            "uinteger": state["uinteger"],
+        }
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"{where}: not the state of a generator ({error!r})") from None
+
+
+def weight_size(kind: str, settings: dict[str, Any]) -> tuple[int, int]:
+    """Rows and columns of the weight that a layer of these settings has; (0, 0) when none."""
+    if kind == "Linear":
+        return _count(settings, "out_features"), _count(settings, "in_features")
+    if kind == "Conv2d":
+        taps = _count(settings, "kernel_size") ** 2
+        return _count(settings, "out_channels"), _count(settings, "in_channels") * taps
+    return 0, 0
+
+
+def _count(settings: dict[str, Any], key: str) -> int:
+    value = settings.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31:
+        raise CheckpointError(f"{key} (={value!r}) must be a whole number, at least 1")
+    return value
+
+
+def to_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """Parameter of public shape [out, ...] -> [out, rest] in the public order."""
+    return array.reshape(array.shape[0], -1)
+
+
+def is_finite(array: NDArray[Any]) -> bool:
+    """Whether all entries are finite; quick, without a temporary of the array's size."""
+    if array.dtype.kind != "f" or not array.size:
+        return True
+    return math.isfinite(float(array.min())) and math.isfinite(float(array.max()))
