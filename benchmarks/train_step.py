@@ -21,7 +21,8 @@ from typing import Any
 import workload as workloads
 from harness import ContenderError, Process, Quiet, pick, turn
 from networks import WORKS, Work
-from record import TOLERANCES, disagreements
+from record import Record, far, gradient_error, wrong_update
+from reference import records
 from report import densities, machine, mib, number, summary, table
 
 # timed steps in one turn: a turn lasts some tenths of a second, or one step
@@ -29,6 +30,9 @@ STEPS_A_TURN = {"mnist_fc": 20, "csnn": 3, "cifar10_conv": 1}
 ROUNDS = {"mnist_fc": 15, "csnn": 10, "cifar10_conv": 5}
 # steps before the first timed one: compilers, allocators and buffers settle
 WARM_UP = {"mnist_fc": 10, "csnn": 2, "cifar10_conv": 1}
+
+# the first step in float64 and in float32 PyTorch, where there is PyTorch
+References = tuple[Record, Record] | None
 
 
 def arguments() -> argparse.Namespace:
@@ -46,6 +50,7 @@ def arguments() -> argparse.Namespace:
     add("--batch", type=int, help="another batch size")
     add("--density", type=float, default=0.1, help="spike density the weights are made for")
     add("--alone", action="store_true", help="one process at a time (for memory, B=16)")
+    add("--unchecked", action="store_true", help="make no float64 reference (memory, B=16)")
     add("--json", type=Path, help="write everything measured to this file")
     return parser.parse_args()
 
@@ -68,10 +73,9 @@ def finish(process: Process) -> None:
 
 
 def measure(
-    work: Work, path: Path, args: argparse.Namespace, notes: list[str]
+    work: Work, path: Path, args: argparse.Namespace, cpus: set[int], notes: list[str]
 ) -> tuple[list[Process], Quiet]:
     """Run the contenders and return them with what they told."""
-    cpus = set(sorted(os.sched_getaffinity(0))[: args.threads])
     rounds = args.rounds or ROUNDS[work.name]
     chosen, left_out = pick(args.peer, work.name, args.peer_python)
     notes += left_out
@@ -109,81 +113,95 @@ def measure(
     return finished, quiet
 
 
-def agreement(work: Work, contenders: list[Process]) -> dict[str, list[str]]:
-    """Differences of every contender from the reference (eager, else the first)."""
-    names = [p.name for p in contenders]
-    reference = contenders[names.index("eager") if "eager" in names else 0].first
-    assert reference is not None
-    found = {}
+@dataclasses.dataclass
+class Verdict:
+    """Whether a contender's first step is right: ``word`` for the table and what is wrong."""
+
+    word: str
+    gradient_error: float | None
+    wrong: list[str]
+
+
+def judge(work: Work, path: Path, known: References, contenders: list[Process]) -> list[Verdict]:
+    """Compare every first step with float64 and every update with the rule."""
+    start = workloads.load(path).params
+    verdicts = []
     for process in contenders:
         assert process.first is not None
-        limit = TOLERANCES[work.name]
-        found[process.name] = disagreements(process.first, reference, work.lr, limit)
-        if process.name == "authors" and work.name != "mnist_fc":
-            found[process.name] = ["BatchNorm over each time step by itself: not compared"]
-    return found
+        wrong = wrong_update(process.first, start, work)
+        word, error = "update only", None
+        # the authors' BatchNorm sees each time step by itself, which is another function
+        if known and (process.name != "authors" or work.name == "mnist_fc"):
+            exact, plain = known
+            wrong += far(process.first, exact, plain, work)
+            error = gradient_error(process.first, exact)
+            word = "yes"
+        verdicts.append(Verdict("NO" if wrong else word, error, wrong))
+    return verdicts
 
 
-def show(work: Work, contenders: list[Process], quiet: Quiet, notes: list[str]) -> dict[str, Any]:
+def show(
+    work: Work, contenders: list[Process], verdicts: list[Verdict], quiet: Quiet, notes: list[str]
+) -> dict[str, Any]:
     """Print the tables of one work; what was measured as plain data."""
-    stats = {p.name: summary(p.times) for p in contenders}
-    ours = stats.get("snnr")
-    differences = agreement(work, contenders)
+    told: dict[str, Any] = {}
     rows = []
-    for p in contenders:
-        s = stats[p.name]
-        ratio = f"{s['median_ms'] / ours['median_ms']:.2f}x" if ours else "-"
-        agrees = "differs" if differences[p.name] else "yes"
-        if p.name == "authors" and work.name != "mnist_fc":
-            agrees = "n/a"
-        spread = f"{number(s['p10_ms'])}-{number(s['p90_ms'])}"
-        memory = f"{mib(p.peak)} (+{mib(p.peak - p.ready['before'])})"
-        median = number(s["median_ms"])
-        rows.append([p.name, median, spread, number(s["min_ms"]), ratio, memory, agrees])
+    ours = next((summary(p.times)["median_ms"] for p in contenders if p.name == "snnr"), None)
+    for p, verdict in zip(contenders, verdicts, strict=True):
+        stats = summary(p.times)
+        ratio = stats["median_ms"] / ours if ours else None
+        imported = p.ready["imported"]
+        rows.append(
+            [
+                p.name,
+                number(stats["median_ms"]),
+                f"{number(stats['p10_ms'])}-{number(stats['p90_ms'])}",
+                number(stats["min_ms"]),
+                f"{ratio:.2f}x" if ratio else "-",
+                mib(p.peak),
+                mib(p.peak - imported),
+                verdict.word,
+                "-" if verdict.gradient_error is None else f"{verdict.gradient_error:.1e}",
+            ]
+        )
+        told[p.name] = {
+            **stats,
+            "ratio_to_snnr": ratio,
+            "peak_bytes": p.peak,
+            "bytes_after_import": imported,
+            "versions": p.ready["versions"],
+            "notes": p.ready["notes"],
+            "agrees": verdict.word,
+            "gradient_error": verdict.gradient_error,
+            "wrong": verdict.wrong,
+            "first_step": p.first and p.first.brief(),
+            "last_step": p.last and p.last.brief(),
+            "times_ms": [round(1e3 * t, 4) for t in p.times],
+        }
     print(f"\n{work.name}: batch {work.batch}, T={work.timesteps}, training step with Grad R")
-    head = ["contender", "median ms", "p10-p90", "min", "peer/snnr", "peak MiB", "agrees"]
-    print(table(head, rows))
+    head = ["contender", "median ms", "p10-p90", "min", "peer/snnr", "peak MiB", "less import"]
+    print(table([*head, "agrees", "grad. error"], rows))
     first, last = contenders[0].first, contenders[0].last
-    assert first is not None and last is not None
-    print(f"fires ({contenders[0].name}):       {densities(first.spikes)}")
-    print(f"fires, at the end:   {densities(last.spikes)}")
-    print(f"layers receive:      {densities(first.inputs)}")
+    assert first is not None
+    print(f"fires ({contenders[0].name}): {densities(first.spikes)}")
+    if last is not None:
+        print(f"fires in the last step: {densities(last.spikes)}")
+    print(f"weight layers receive: {densities(first.inputs)}")
     shares = quiet.shares()
-    print(
-        f"while measuring, other processes used {shares['strangers']:.2f} cores, "
-        f"waiting contenders {shares['waiting']:.3f}"
-        + ("; NOT QUIET, do not quote" if shares["strangers"] > 0.1 else "")
-    )
-    for name, words in differences.items():
-        for difference in words:
-            print(f"note: {name}: {difference}")
+    loud = "; NOT QUIET, do not quote" if max(shares.values()) > 0.1 else ""
+    strangers, waiting = shares["strangers"], shares["waiting"]
+    print(f"cores used by strangers {strangers:.2f}, by waiting contenders {waiting:.3f}{loud}")
+    for p, verdict in zip(contenders, verdicts, strict=True):
+        for words in verdict.wrong:
+            print(f"WRONG: {p.name}: {words}")
     for note in notes:
         print(f"note: {note}")
     return {
         "work": dataclasses.asdict(dataclasses.replace(work, layers=())),
-        "contenders": {
-            p.name: {
-                **stats[p.name],
-                "ratio_to_snnr": stats[p.name]["median_ms"] / ours["median_ms"] if ours else None,
-                "peak_bytes": p.peak,
-                "bytes_before_first_step": p.ready["before"],
-                "versions": p.ready["versions"],
-                "notes": p.ready["notes"],
-                "differences": differences[p.name],
-                "first_step": brief(p.first),
-                "last_step": brief(p.last),
-                "times_ms": [round(1e3 * t, 4) for t in p.times],
-            }
-            for p in contenders
-        },
+        "contenders": told,
         "cores_used_by_others": shares,
         "notes": notes,
     }
-
-
-def brief(record: Any) -> dict[str, Any]:
-    """A record without its sampled weights."""
-    return {k: v for k, v in dataclasses.asdict(record).items() if k != "weights"}
 
 
 def main() -> int:
@@ -191,6 +209,7 @@ def main() -> int:
     args = arguments()
     results: dict[str, Any] = {"machine": machine(), "threads": args.threads, "works": {}}
     failed = False
+    cpus = set(sorted(os.sched_getaffinity(0))[: args.threads])
     for name in args.work or list(WORKS):
         work = WORKS[name]
         if args.batch:
@@ -198,12 +217,17 @@ def main() -> int:
         path = workloads.prepare(work, args.density)
         notes: list[str] = []
         print(f"{name}: starting", file=sys.stderr)
-        contenders, quiet = measure(work, path, args, notes)
+        known = None if args.unchecked else records(path, args.peer_python, cpus)
+        if known is None:
+            notes.append("no float64 reference: only the updates are checked")
+        contenders, quiet = measure(work, path, args, cpus, notes)
         if not contenders:
             print("\n".join([f"{name}: nothing to measure", *notes]), file=sys.stderr)
             failed = True
             continue
-        results["works"][name] = show(work, contenders, quiet, notes)
+        verdicts = judge(work, path, known, contenders)
+        results["works"][name] = show(work, contenders, verdicts, quiet, notes)
+        failed |= any(verdict.wrong for verdict in verdicts)
     print(f"\n{results['machine']['cpu']}, {args.threads} cores used")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,11 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from peers import CONTENDERS, PACKAGES
+from peers import MODULES, PACKAGES
 from record import Record
 from workload import Workload, load
 
@@ -51,14 +52,13 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def build(name: str, workload: Workload, threads: int) -> Contender:
-    """Import and make the contender."""
-    if name == "snnr":
-        return importlib.import_module("contender").build(workload, threads)
-    import torch
-
-    torch.set_num_threads(threads)
-    return importlib.import_module(CONTENDERS[name]).build(workload)
+def builder(name: str, threads: int) -> Callable[[Workload], Contender]:
+    """Import the contender's module, settle its threads and return its ``build``."""
+    module = importlib.import_module(MODULES.get(name, "contender"))
+    if name in MODULES:
+        importlib.import_module("torch").set_num_threads(threads)
+    build: Callable[[Workload], Contender] = module.build
+    return build
 
 
 def versions(name: str) -> dict[str, str]:
@@ -109,11 +109,13 @@ def main() -> None:
     # libraries print what they like: the protocol keeps the real stdout for itself
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    contender = build(args.contender, load(args.workload), args.threads)
+    build = builder(args.contender, args.threads)
+    imported = status("VmRSS")
+    contender = build(load(args.workload))
     ready = {
         "versions": versions(args.contender),
         "notes": contender.notes,
-        "before": status("VmRSS"),
+        "imported": imported,
     }
     forget_peak()
     serve(contender, ready, out)

@@ -228,7 +228,7 @@ def make(work: Work, density: float = 0.1, connectivity: float = 1.0, seed: int 
     )
 
 
-def _save(path: Path, load: Workload) -> None:
+def save(path: Path, load: Workload) -> None:
     work = dataclasses.replace(load.work, layers=())
     meta = {
         "format": FORMAT,
@@ -241,7 +241,7 @@ def _save(path: Path, load: Workload) -> None:
         arrays |= {f"{kind}/{name}": a for name, a in getattr(load, kind).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, meta=np.array(json.dumps(meta)), **arrays)
+    np.savez(partial, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
     partial.replace(path)
 
 
@@ -276,7 +276,7 @@ def prepare(
     path = cache / f"{name}-lr{work.lr:g}-p{work.prior:g}-v{FORMAT}.npz"
     if not path.exists():
         print(f"making {path.name}", flush=True)
-        _save(path, make(work, density, connectivity))
+        save(path, make(work, density, connectivity))
     return path
 
 

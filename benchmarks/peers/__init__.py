@@ -15,6 +15,10 @@ CONTENDERS: dict[str, str] = {
     "compile": "peers.compiled",
 }
 
+# not a contender: eager in float64, what the contenders' first step is compared with
+REFERENCE = "reference"
+MODULES: dict[str, str] = {**CONTENDERS, REFERENCE: "peers.reference"}
+
 PACKAGES: dict[str, tuple[str, ...]] = {
     "authors": ("torch", "spikingjelly"),
     "spikingjelly": ("torch", "spikingjelly"),
@@ -22,6 +26,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "norse": ("torch", "norse"),
     "eager": ("torch",),
     "compile": ("torch",),
+    REFERENCE: ("torch",),
 }
 
 # Norse is measured on the fully connected network alone

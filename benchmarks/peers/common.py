@@ -38,8 +38,9 @@ class Network(nn.Module):
             self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor.clone()))
         for layer in load.work.layers:
             if layer.kind == "norm":
-                self.register_buffer(f"{layer.name}_mean", torch.zeros(layer.outputs))
-                self.register_buffer(f"{layer.name}_var", torch.ones(layer.outputs))
+                like = getattr(self, f"{layer.name}_scale").detach()
+                self.register_buffer(f"{layer.name}_mean", torch.zeros_like(like))
+                self.register_buffer(f"{layer.name}_var", torch.ones_like(like))
 
     def weight(self, layer: Layer) -> Tensor:
         """The weight of a conv or linear layer."""
@@ -105,7 +106,7 @@ class TorchPeer:
         self.images = [x.contiguous(memory_format=torch.channels_last) for x in self.images]
         self.onehot = [torch.from_numpy(batch) for batch in load.onehot]
         # inverted dropout with p = 0.5: kept entries are doubled
-        self.mask = torch.from_numpy(load.mask).float() * 2
+        self.mask = torch.from_numpy(load.mask).to(self.images[0].dtype) * 2
 
     def loss(self, x: Tensor, onehot: Tensor, record: Record | None = None) -> Tensor:
         """Mean squared error between firing rate and one-hot label."""
@@ -133,16 +134,14 @@ class TorchPeer:
     def probe(self, index: int) -> Record:
         """One training step with its record (see :class:`record.Record`)."""
         record = Record()
-        before = {n: p.detach().clone() for n, p in self.parameters().items()}
         record.loss = self.train(index, record).item()
         for name, parameter in self.parameters().items():
-            grad = parameter.grad
-            record.grad_norms[name] = 0.0 if grad is None else grad.norm().item()
+            assert parameter.grad is not None
+            record.grad_norms[name] = parameter.grad.norm().item()
+            record.grads[name] = sample(parameter.grad.contiguous().numpy())
         self.optimizer.step()
         for name, parameter in self.parameters().items():
-            now = parameter.detach()
-            record.change_norms[name] = (now - before[name]).norm().item()
-            record.weights[name] = sample(now.contiguous().numpy())
+            record.weights[name] = sample(parameter.detach().contiguous().numpy())
         return record
 
 

@@ -18,9 +18,7 @@ from peers.grad_r import BETA1, BETA2, EPS, GradRForeach, location
 class GradRCompiled(GradRForeach):
     """The update as one fused kernel per weight."""
 
-    def __init__(
-        self, weights: list[nn.Parameter], others: list[nn.Parameter], work: Work
-    ) -> None:
+    def __init__(self, weights: list[nn.Parameter], others: list[nn.Parameter], work: Work) -> None:
         super().__init__(weights, others, work)
         prior, mu = work.prior, location(work)
 

@@ -25,9 +25,7 @@ def location(work: Work) -> float:
 class GradRForeach:
     """Grad R for ``weights``, Adam for ``others``, with few passes over memory."""
 
-    def __init__(
-        self, weights: list[nn.Parameter], others: list[nn.Parameter], work: Work
-    ) -> None:
+    def __init__(self, weights: list[nn.Parameter], others: list[nn.Parameter], work: Work) -> None:
         self.work = work
         self.weights = weights
         with torch.no_grad():

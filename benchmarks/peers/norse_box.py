@@ -41,9 +41,7 @@ def _detached(z: Tensor, v: Tensor, reset: Tensor, threshold: Tensor) -> Tensor:
 def build(load: Workload) -> TorchPeer:
     """The contender."""
     lif_box.threshold = _threshold
-    parameters = norse.LIFBoxParameters(
-        tau_mem_inv=torch.as_tensor(0.5), reset_method=_detached
-    )
+    parameters = norse.LIFBoxParameters(tau_mem_inv=torch.as_tensor(0.5), reset_method=_detached)
     cell = norse.LIFBoxCell(parameters, dt=1.0)
 
     def lif(x: Tensor, steps: int, static: bool) -> Tensor:

@@ -16,9 +16,7 @@ def build(load: Workload) -> TorchPeer:
     """The contender."""
     # beta * mem + x is the paper's charge when x is halved; the reset of snnTorch acts one
     # step later on the same spike, and is detached: the same equations
-    leaky = snntorch.Leaky(
-        beta=0.5, spike_grad=surrogate.atan(alpha=2.0), reset_mechanism="zero"
-    )
+    leaky = snntorch.Leaky(beta=0.5, spike_grad=surrogate.atan(alpha=2.0), reset_mechanism="zero")
 
     def lif(x: Tensor, steps: int, static: bool) -> Tensor:
         half = x * 0.5
