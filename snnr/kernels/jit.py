@@ -80,6 +80,7 @@ def jit(
                 parallel=parallel,
                 fastmath=fastmath,
                 nogil=True,
+                error_model="numpy",  # a check for zero per division would forbid vectorising
                 cache=_FOLDER is not None,
                 **options,
             )

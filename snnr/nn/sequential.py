@@ -94,17 +94,17 @@ class Sequential(Layer):
     def _step(self, x: Tensor, index: int) -> tuple[Tensor, int]:
         """Apply the layers at `index`, as many as fuse; returns how many that were."""
         layer, *rest = self.children[index : index + 3]
-        if isinstance(layer, _BatchNorm) and rest and isinstance(rest[0], IF) and not rest[0].smooth:
-            neuron = rest[0]
+        following = rest[0] if rest else None
+        if isinstance(layer, _BatchNorm) and isinstance(following, IF) and not following.smooth:
             pool = len(rest) > 1 and _is_halving(rest[1]) and self.observer is None
             out = F.norm_spiking(
-                x, layer.scale, layer.shift, layer.statistics, neuron.neuron(), layer.training,
-                neuron.steps(x), pool,
+                x, layer.scale, layer.shift, layer.statistics, following.neuron(), layer.training,
+                following.steps(x), pool,
             )  # fmt: skip
             return out, 2 + pool
-        if isinstance(layer, Dropout) and rest and isinstance(rest[0], Linear) and layer.active():
-            if x.data.ndim == 2 + (x.timesteps is not None):
-                return rest[0].forward(x, layer.mask(x), 1.0 / (1.0 - layer.p)), 2
+        flat = x.data.ndim == 2 + (x.timesteps is not None)
+        if isinstance(layer, Dropout) and flat and layer.active() and isinstance(following, Linear):
+            return following.forward(x, layer.mask(x), 1.0 / (1.0 - layer.p)), 2
         return layer(x), 1
 
     def __repr__(self) -> str:

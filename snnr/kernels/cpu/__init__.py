@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from snnr.kernels.cpu import conv, linear, neuron, neuron_pool, norm, optim, pool
+from snnr.kernels.cpu import augment, conv, linear, neuron, neuron_pool, norm, optim, pool
 
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -32,4 +32,5 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "adam_step": optim.adam_step,
     "grad_r_step": optim.grad_r_step,
     "grad_r_sgd_step": optim.grad_r_sgd_step,
+    **augment.OPERATIONS,
 }

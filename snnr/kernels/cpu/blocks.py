@@ -1,7 +1,7 @@
 """One time step of a block of neurons that lies in cache, forward and backward.
 
 The equations are those of `rules`; the loops here only pick, outside the vectorised loop, which of
-them applies. Blocks are 1-D arrays of the working float type, `n` of whose entries are in use.
+them applies. Blocks are 1-D arrays of the working float type and of one length.
 """
 
 from typing import Any
@@ -24,15 +24,25 @@ surrogate_derivative = jit()(rules.surrogate_derivative)
 
 
 @jit()
-def start_block(neuron: Any, n: int, v: Any) -> None:
+def start_block(neuron: Any, v: Any) -> None:
     """Potentials before the first step."""
     v_reset = v.dtype.type(neuron.v_reset)
-    for i in range(n):
+    for i in range(v.shape[0]):
         v[i] = v_reset
 
 
 @jit()
-def potentials(neuron: Any, n: int, z: Any, v: Any, h: Any, s: Any, held: Any, hold: bool) -> None:
+def input_grad_block(drive: Any, dh: Any, x: Any, dz: Any, sum_dz: Any, sum_dzx: Any) -> None:
+    """dz = drive*dh, and what it adds to the sums."""
+    for i in range(dh.shape[0]):
+        g = drive * dh[i]
+        dz[i] = g
+        sum_dz[i] += g
+        sum_dzx[i] += g * x[i]
+
+
+@jit()
+def potentials(neuron: Any, z: Any, v: Any, h: Any, s: Any, held: Any, hold: bool) -> None:
     """Charge to h, fire to s (0, 1, or g(h - v_threshold) when smooth), reset v in place.
 
     With `hold` the reset follows the spikes in `held` instead of s.
@@ -47,7 +57,7 @@ def potentials(neuron: Any, n: int, z: Any, v: Any, h: Any, s: Any, held: Any, h
     if neuron.smooth or hold:
         slope = v.dtype.type(surrogate_slope(neuron.surrogate, neuron.alpha))
         peak = v.dtype.type(surrogate_peak(neuron.surrogate, neuron.alpha))
-        for i in range(n):
+        for i in range(h.shape[0]):
             h[i] = charge(v[i], z[i], decay, drive, rest)
             if neuron.smooth:
                 s[i] = surrogate_primitive(h[i] - threshold, neuron.surrogate, slope, peak)
@@ -59,14 +69,14 @@ def potentials(neuron: Any, n: int, z: Any, v: Any, h: Any, s: Any, held: Any, h
             else:
                 v[i] = reset_hard(h[i], q, v_reset)
     elif neuron.soft:
-        for i in range(n):
+        for i in range(h.shape[0]):
             potential = charge(v[i], z[i], decay, drive, rest)
             q = one if fire(potential, threshold) else zero
             h[i] = potential
             s[i] = q
             v[i] = reset_soft(potential, q, threshold)
     else:
-        for i in range(n):
+        for i in range(h.shape[0]):
             potential = charge(v[i], z[i], decay, drive, rest)
             q = one if fire(potential, threshold) else zero
             h[i] = potential
@@ -75,32 +85,32 @@ def potentials(neuron: Any, n: int, z: Any, v: Any, h: Any, s: Any, held: Any, h
 
 
 @jit()
-def derivative_block(neuron: Any, n: int, h: Any, out: Any) -> None:
+def derivative_block(neuron: Any, h: Any, out: Any) -> None:
     """out = g'(h - v_threshold)."""
     threshold = h.dtype.type(neuron.v_threshold)
     slope = h.dtype.type(surrogate_slope(neuron.surrogate, neuron.alpha))
     peak = h.dtype.type(surrogate_peak(neuron.surrogate, neuron.alpha))
     # a literal id lets the compiler drop the other branches and vectorise
     if neuron.surrogate == 0:
-        for i in range(n):
+        for i in range(h.shape[0]):
             out[i] = surrogate_derivative(h[i] - threshold, 0, slope, peak)
     elif neuron.surrogate == 2:
-        for i in range(n):
+        for i in range(h.shape[0]):
             out[i] = surrogate_derivative(h[i] - threshold, 2, slope, peak)
     elif neuron.surrogate == 3:
-        for i in range(n):
+        for i in range(h.shape[0]):
             out[i] = surrogate_derivative(h[i] - threshold, 3, slope, peak)
     elif neuron.surrogate == 4:
-        for i in range(n):
+        for i in range(h.shape[0]):
             out[i] = surrogate_derivative(h[i] - threshold, 4, slope, peak)
     else:
-        for i in range(n):
+        for i in range(h.shape[0]):
             out[i] = surrogate_derivative(h[i] - threshold, neuron.surrogate, slope, peak)
 
 
 @jit()
 def reset_grad_block(
-    neuron: Any, n: int, h: Any, slope: Any, ds: Any, dv: Any, held: Any, hold: bool
+    neuron: Any, h: Any, slope: Any, ds: Any, dv: Any, held: Any, hold: bool
 ) -> None:
     """dv, the gradient with respect to v[t], becomes the gradient with respect to h[t]."""
     threshold = h.dtype.type(neuron.v_threshold)
@@ -111,13 +121,13 @@ def reset_grad_block(
     peak = h.dtype.type(surrogate_peak(neuron.surrogate, neuron.alpha))
     if neuron.soft:
         if neuron.detach or hold:
-            for i in range(n):
+            for i in range(h.shape[0]):
                 dv[i] = reset_soft_grad_detached(dv[i], ds[i], slope[i])
         else:
-            for i in range(n):
+            for i in range(h.shape[0]):
                 dv[i] = reset_soft_grad(dv[i], ds[i], slope[i], threshold)
     elif neuron.smooth or hold:
-        for i in range(n):
+        for i in range(h.shape[0]):
             if hold:
                 q = held[i]
             else:
@@ -127,10 +137,10 @@ def reset_grad_block(
             else:
                 dv[i] = reset_hard_grad(dv[i], ds[i], h[i], q, slope[i], v_reset)
     elif neuron.detach:
-        for i in range(n):
+        for i in range(h.shape[0]):
             q = one if fire(h[i], threshold) else zero
             dv[i] = reset_hard_grad_detached(dv[i], ds[i], q, slope[i])
     else:
-        for i in range(n):
+        for i in range(h.shape[0]):
             q = one if fire(h[i], threshold) else zero
             dv[i] = reset_hard_grad(dv[i], ds[i], h[i], q, slope[i], v_reset)

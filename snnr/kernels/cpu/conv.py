@@ -19,6 +19,9 @@ SPIKE_DENSITY = 0.30
 #: connectivity below which walking the surviving weights beats dense tiles
 SURVIVORS = 0.10
 
+#: patches of so few values (input channels times taps) are cheaper to copy than to address
+NARROW = 64
+
 Float = NDArray[np.floating[Any]]
 Pair = tuple[int, int]
 
@@ -41,7 +44,9 @@ def conv2d(
     spikes = x.dtype == np.uint8
     share = events.density(x) if spikes else 1.0
     flat = stride == (1, 1)
-    if flat and connectivity <= SURVIVORS and connectivity < 0.5 * share:
+    if not spikes and w[..., 0].size <= NARROW:
+        np.dot(patches.narrow(x, w, stride, padding, out), w.reshape(-1, w.shape[3]), out=rows(out))
+    elif flat and connectivity <= SURVIVORS and connectivity < 0.5 * share:
         survivors.conv(x, w, padding, out)
     elif spikes and share <= SPIKE_DENSITY:
         walks.conv(x, w, stride, padding, out)
@@ -76,7 +81,10 @@ def conv2d_weight_grad(
     """dw[kh, kw, Ci, Co] from x[B, H, W, Ci] and dy[B, Ho, Wo, Co]."""
     taps = dw.shape[:2]
     flat = stride == (1, 1) and padding[0] < taps[0] and padding[1] < taps[1]
-    if not flat:
+    if x.dtype != np.uint8 and dw[..., 0].size <= NARROW:
+        columns = patches.narrow(x, dw, stride, padding, dy)
+        patches.tall_product(columns, rows(dy), rows(dw))
+    elif not flat:
         _strided_weight_grad(x, dy, stride, padding, dw)
     elif x.dtype == np.uint8 and events.density(x) <= SPIKE_DENSITY:
         walks.weight_grad(x, dy, padding, dw)

@@ -11,6 +11,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
+from snnr.kernels.cpu.vector import MASK, active, lowest
 from snnr.kernels.jit import jit
 
 _COLUMNS = 64
@@ -21,92 +22,135 @@ def index_type(largest: int) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if largest < 1 << 16 else np.uint32
 
 
-@jit(parallel=True)
-def _by_row(spikes: Any, index: Any, count: Any) -> None:
-    for m in prange(spikes.shape[0]):
-        n = 0
-        for k in range(spikes.shape[1]):
-            index[m, n] = k
-            n += np.intp(spikes[m, k] != 0)
-        count[m] = n
+@jit()
+def _bits(flags: Any, start: int, stop: int) -> np.uint64:
+    """Bit i tells whether flags[start + i] is set, for at most 64 flags below `stop`."""
+    if start + MASK <= flags.shape[0]:
+        bits = active(flags, start)
+        if stop - start < MASK:
+            bits &= (np.uint64(1) << np.uint64(stop - start)) - np.uint64(1)
+        return bits
+    bits = np.uint64(0)
+    for i in range(min(stop - start, MASK)):
+        if flags[start + i]:
+            bits |= np.uint64(1) << np.uint64(i)
+    return bits
+
+
+@jit()
+def _append(flags: Any, start: int, stop: int, first: int, index: Any, n: int) -> int:
+    """Write first + i for every set flags[start + i] to index[n:]; returns the new n."""
+    for block in range(start, stop, MASK):
+        bits = _bits(flags, block, stop)
+        base = first + block - start
+        while bits:
+            index[n] = base + lowest(bits)
+            n += 1
+            bits &= bits - np.uint64(1)
+    return n
+
+
+@jit()
+def _scatter(flags: Any, start: int, stop: int, name: int, index: Any, count: Any) -> None:
+    """Append `name` to the list of every set flags[start + i]: index[i, count[i]++] = name."""
+    for block in range(start, stop, MASK):
+        bits = _bits(flags, block, stop)
+        base = block - start
+        while bits:
+            i = base + lowest(bits)
+            index[i, count[i]] = name
+            count[i] += 1
+            bits &= bits - np.uint64(1)
 
 
 @jit(parallel=True)
-def _by_column(spikes: Any, index: Any, count: Any) -> None:
-    rows, columns = spikes.shape
+def _by_row(spikes: Any, columns: int, index: Any, count: Any) -> None:
+    for m in prange(count.shape[0]):
+        count[m] = _append(spikes, m * columns, (m + 1) * columns, 0, index[m], 0)
+
+
+@jit(parallel=True)
+def _by_column(spikes: Any, columns: int, index: Any, count: Any) -> None:
+    rows = spikes.shape[0] // columns
     for block in prange((columns + _COLUMNS - 1) // _COLUMNS):
         k0 = block * _COLUMNS
         k1 = min(k0 + _COLUMNS, columns)
-        for k in range(k0, k1):
-            count[k] = 0
+        mine = count[k0:k1]
+        mine[:] = 0
         for m in range(rows):
-            for k in range(k0, k1):
-                if spikes[m, k]:
-                    index[k, count[k]] = m
-                    count[k] += 1
+            _scatter(spikes, m * columns + k0, m * columns + k1, m, index[k0:k1], mine)
 
 
 @jit(parallel=True)
-def _by_pixel(spikes: Any, code: Any, start: Any) -> None:
+def _by_pixel(spikes: Any, channels: int, code: Any, start: Any) -> None:
     """code[b, y, :] lists x*C + c of the active (x, c) in order; start[b, y, x] where x begins."""
-    batch, height, width, channels = spikes.shape
+    batch, height, edge = start.shape
+    width = edge - 1
     for row in prange(batch * height):
         b = row // height
         y = row % height
         n = 0
         for x in range(width):
             start[b, y, x] = n
-            first = x * channels
-            for c in range(channels):
-                code[b, y, n] = first + c
-                n += np.intp(spikes[b, y, x, c] != 0)
+            first = (row * width + x) * channels
+            n = _append(spikes, first, first + channels, x * channels, code[b, y], n)
         start[b, y, width] = n
 
 
 @jit(parallel=True)
-def _by_channel(spikes: Any, pitch: int, index: Any, count: Any) -> None:
+def _by_channel(spikes: Any, width: int, pitch: int, index: Any, count: Any) -> None:
     """index[b, c, :] lists y*pitch + x of the pixels where channel c fired."""
-    batch, height, width, channels = spikes.shape
-    blocks = (channels + _COLUMNS - 1) // _COLUMNS
-    for task in prange(batch * blocks):
-        b = task // blocks
-        c0 = (task % blocks) * _COLUMNS
-        c1 = min(c0 + _COLUMNS, channels)
-        for c in range(c0, c1):
-            count[b, c] = 0
-        for y in range(height):
-            for x in range(width):
-                for c in range(c0, c1):
-                    if spikes[b, y, x, c]:
-                        index[b, c, count[b, c]] = y * pitch + x
-                        count[b, c] += 1
+    batch, channels, size = index.shape
+    for b in prange(batch):
+        mine = count[b]
+        mine[:] = 0
+        for pixel in range(size):
+            first = (b * size + pixel) * channels
+            name = (pixel // width) * pitch + pixel % width
+            _scatter(spikes, first, first + channels, name, index[b], mine)
 
 
 @jit(parallel=True)
-def _count(spikes: Any, partial: Any) -> None:
-    size = spikes.shape[0]
+def _unlike(x: Any, background: float, index: Any, value: Any, count: Any) -> None:
+    """Lists, per row, of the entries that differ from the background, and by how much."""
+    for m in prange(x.shape[0]):
+        n = 0
+        for k in range(x.shape[1]):
+            index[m, n] = k
+            value[m, n] = x[m, k] - background
+            n += np.intp(x[m, k] != background)
+        count[m] = n
+
+
+@jit()
+def _count_block(x: Any, background: Any) -> int:
+    total = np.int32(0)
+    for i in range(x.shape[0]):
+        total = np.int32(total + np.int32(x[i] != background))
+    return total
+
+
+@jit(parallel=True)
+def _count(x: Any, background: Any, partial: Any) -> None:
+    size = x.shape[0]
     parts = partial.shape[0]
     for p in prange(parts):
-        total = np.int64(0)
-        for i in range(size * p // parts, size * (p + 1) // parts):
-            total += spikes[i] != 0
-        partial[p] = total
+        partial[p] = _count_block(x[size * p // parts : size * (p + 1) // parts], background)
 
 
-def density(spikes: NDArray[np.uint8]) -> float:
-    """Share of entries that are not zero."""
+def density(x: NDArray[Any], background: Any = 0) -> float:
+    """Share of entries that are not the background (zero, for spikes)."""
     partial = np.zeros(16, np.int64)
-    _count(spikes.reshape(-1), partial)
-    return float(partial.sum()) / max(spikes.size, 1)
+    _count(x.reshape(-1), x.dtype.type(background), partial)
+    return float(partial.sum()) / max(x.size, 1)
 
 
 def by_row(spikes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Per row m of spikes[M, K]: index[m, :count[m]] = the k that fired, ascending."""
     rows, columns = spikes.shape
-    # one spare entry: the branch-free writer stores before it knows whether the spike counts
-    index = empty((rows, columns + 1), index_type(columns))
+    index = empty((rows, columns), index_type(columns))
     count = np.empty(rows, np.int64)
-    _by_row(spikes, index, count)
+    _by_row(spikes.reshape(-1), columns, index, count)
     return index, count
 
 
@@ -115,16 +159,16 @@ def by_column(spikes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int64
     rows, columns = spikes.shape
     index = empty((columns, rows), index_type(rows))
     count = np.empty(columns, np.int64)
-    _by_column(spikes, index, count)
+    _by_column(spikes.reshape(-1), columns, index, count)
     return index, count
 
 
 def by_pixel(spikes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Events of spikes[B, H, W, C] row by row; see `_by_pixel`."""
     batch, height, width, channels = spikes.shape
-    code = empty((batch, height, width * channels + 1), index_type(width * channels))
+    code = empty((batch, height, width * channels), index_type(width * channels))
     start = empty((batch, height, width + 1), np.int32)
-    _by_pixel(spikes, code, start)
+    _by_pixel(spikes.reshape(-1), channels, code, start)
     return code, start
 
 
@@ -135,5 +179,18 @@ def by_channel(
     batch, height, width, channels = spikes.shape
     index = empty((batch, channels, height * width), index_type(height * pitch))
     count = np.empty((batch, channels), np.int64)
-    _by_channel(spikes, pitch, index, count)
+    _by_channel(spikes.reshape(-1), width, pitch, index, count)
     return index, count
+
+
+def unlike(
+    x: NDArray[Any], background: Any
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    """Per row of x[M, K]: index, x - background and count of the entries unlike the background."""
+    rows, columns = x.shape
+    # one spare entry: the branch-free writer stores before it knows whether the entry counts
+    index = empty((rows, columns + 1), index_type(columns))
+    value = empty((rows, columns + 1), x.dtype)
+    count = np.empty(rows, np.int64)
+    _unlike(x, background, index, value, count)
+    return index, value, count

@@ -13,13 +13,28 @@ from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
-from snnr.kernels.cpu.vector import NARROW, WIDE, gather, gather_narrow, gather_scaled
+from snnr.kernels.cpu.panels import panels_of
+from snnr.kernels.cpu.rows import add, scaled_sum, zero
+from snnr.kernels.cpu.vector import (
+    NARROW,
+    WIDE,
+    gather,
+    gather_narrow,
+    gather_scaled,
+    gather_scaled_narrow,
+)
 from snnr.kernels.jit import jit
 
 #: spike density above which the dense product is quicker
 SPIKE_DENSITY = 0.35
+#: the same for float inputs, by the share of entries unlike the background
+FLOAT_DENSITY = 0.25
 #: connectivity below which walking the surviving weights is quicker
 SURVIVORS = 0.12
+#: output widths up to which the input gradient is a handful of scaled rows, not a GEMM
+FEW = 32
+#: chunks of work per thread
+CHUNKS = 4
 
 Float = NDArray[np.floating[Any]]
 
@@ -29,83 +44,94 @@ def matmul(a: Float, b: Float, out: Float) -> None:
     np.dot(a, b, out=out)
 
 
-def _width(columns: int) -> int:
-    return WIDE if columns > 3 * NARROW else NARROW
-
-
 @jit(parallel=True)
-def _pack_columns(m: Any, panels: Any) -> None:
-    """panels[p, r, j] = m[r, p*width + j], zero beyond the last column."""
-    blocks, rows, width = panels.shape
-    columns = m.shape[1]
-    for r in prange(rows):
-        for p in range(blocks):
-            first = p * width
-            stop = min(width, columns - first)
-            for j in range(stop):
-                panels[p, r, j] = m[r, first + j]
-            for j in range(stop, width):
-                panels[p, r, j] = 0
+def _walk(panels: Any, index: Any, slot: int, count: Any, value: Any, scale: Any, base: Any,
+          acc: Any, out: Any) -> None:  # fmt: skip
+    """out[m] = scale * (sum of the panel rows that the list of m names, times value) + base.
 
-
-def panels_of(m: Float) -> Float:
-    """m[R, O] cut into column panels [P, R, width] that the event walks read."""
-    width = _width(m.shape[1])
-    panels = empty((-(-m.shape[1] // width), m.shape[0], width), m.dtype)
-    _pack_columns(m, panels)
-    return panels
-
-
-@jit(parallel=True, fastmath={"contract"})
-def _walk(panels: Any, index: Any, count: Any, bias: Any, scale: float, acc: Any, out: Any) -> None:
-    """out[m] = scale * (sum of the panel rows that index[m, :count[m]] names) + bias."""
-    blocks, _, width = panels.shape
+    The list of m is index[m*slot : m*slot + count[m]]; an empty `value` stands for ones.
+    """
+    blocks, depth, width = panels.shape
     rows, columns = out.shape
-    slot = index.shape[1]
-    size = panels.shape[1] * width
-    tasks = blocks * rows
     # contiguous tasks share a panel, which then stays in cache
+    tasks = blocks * rows
     chunks = acc.shape[0]
     for chunk in prange(chunks):
         mine = acc[chunk]
         for task in range(tasks * chunk // chunks, tasks * (chunk + 1) // chunks):
             p = task // rows
             m = task % rows
-            for j in range(width):
-                mine[j] = 0
+            panel = p * depth * width
             start = m * slot
-            if width == WIDE:
-                gather(panels, p * size, width, index, start, start + count[m], mine, 0)
+            stop = start + count[m]
+            zero(mine)
+            if value.size > 0:
+                if width == WIDE:
+                    gather_scaled(panels, panel, width, index, start, stop, value, mine, 0)
+                else:
+                    gather_scaled_narrow(panels, panel, width, index, start, stop, value, mine, 0)
+            elif width == WIDE:
+                gather(panels, panel, width, index, start, stop, mine, 0)
             else:
-                gather_narrow(panels, p * size, width, index, start, start + count[m], mine, 0)
+                gather_narrow(panels, panel, width, index, start, stop, mine, 0)
             first = p * width
-            for j in range(min(width, columns - first)):
-                out[m, first + j] = scale * mine[j] + bias[first + j]
+            last = min(first + width, columns)
+            scaled_sum(mine, scale, base[first:last], out[m, first:last])
 
 
-def _walk_rows(
-    panels: Float, index: NDArray[Any], count: NDArray[Any], bias: Float, scale: float, out: Float
+def _walk_lists(
+    panels: Float,
+    index: NDArray[Any],
+    count: NDArray[Any],
+    value: NDArray[Any] | None,
+    scale: float,
+    base: Float | None,
+    out: Float,
 ) -> None:
-    acc = np.empty((numba.get_num_threads() * 4, panels.shape[2]), out.dtype)
-    _walk(panels, index, count, bias, out.dtype.type(scale), acc, out)
+    acc = empty((numba.get_num_threads() * CHUNKS, panels.shape[2]), out.dtype)
+    values = np.empty((0, 0), out.dtype) if value is None else value
+    start = np.zeros(out.shape[1], out.dtype) if base is None else base
+    factor = out.dtype.type(scale)
+    _walk(
+        panels, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor, start, acc,
+        out,
+    )  # fmt: skip
 
 
 def linear(
     x: NDArray[Any], w: Float, bias: Float | None, out: Float, scale: float = 1.0
 ) -> None:
-    """out[M, O] = scale * x[M, K] @ w[K, O] + bias; spikes (uint8) are walked when they are few."""
+    """out[M, O] = scale * x[M, K] @ w[K, O] + bias.
+
+    Spikes (uint8) are walked when they are few. So are floats that mostly hold one value, as
+    normalised images do: x = (x - b) + b, and b times the column sums of w is a constant.
+    """
     if x.dtype == np.uint8:
         if events.density(x) <= SPIKE_DENSITY:
             index, count = events.by_row(x)
-            offset = np.zeros(out.shape[1], out.dtype) if bias is None else bias
-            _walk_rows(panels_of(w), index, count, offset, scale, out)
+            _walk_lists(panels_of(w), index, count, None, scale, bias, out)
             return
         x = _as_float(x, out.dtype)
+    elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
+        index, value, count = events.unlike(x, x[0, 0])
+        base = _background(x[0, 0], w, scale)
+        if bias is not None:
+            base += bias
+        _walk_lists(panels_of(w), index, count, value, scale, base, out)
+        return
     matmul(x, w, out)
     if scale != 1.0:
         out *= out.dtype.type(scale)
     if bias is not None:
         out += bias
+
+
+def _background(value: Any, m: Float, scale: float) -> Float:
+    """scale * value * column sums of m."""
+    sums = np.empty(m.shape[1], m.dtype)
+    bias_grad(m, sums)
+    sums *= m.dtype.type(value * scale)
+    return sums
 
 
 def _as_float(x: NDArray[Any], dtype: Any) -> Float:
@@ -115,21 +141,25 @@ def _as_float(x: NDArray[Any], dtype: Any) -> Float:
 
 
 def linear_weight_grad(x: NDArray[Any], dy: Float, dw: Float, scale: float = 1.0) -> None:
-    """dw[K, O] = scale * x[M, K].T @ dy[M, O]."""
+    """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does."""
     if x.dtype == np.uint8:
         if events.density(x) <= SPIKE_DENSITY:
             index, count = events.by_column(x)
-            zero = np.zeros(dw.shape[1], dw.dtype)
-            _walk_rows(panels_of(dy), index, count, zero, scale, dw)
+            _walk_lists(panels_of(dy), index, count, None, scale, None, dw)
             return
         x = _as_float(x, dw.dtype)
+    elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
+        index, value, count = events.unlike(np.ascontiguousarray(x.T), x[0, 0])
+        base = _background(x[0, 0], dy, scale)
+        _walk_lists(panels_of(dy), index, count, value, scale, base, dw)
+        return
     matmul(x.T, dy, dw)
     if scale != 1.0:
         dw *= dw.dtype.type(scale)
 
 
 @jit(parallel=True)
-def _survivors(panels: Any, w: Any, scale: float, index: Any, value: Any, acc: Any, dx: Any) -> None:
+def _survivors(panels: Any, w: Any, scale: Any, index: Any, value: Any, acc: Any, dx: Any) -> None:
     """dx[m, k] = scale * sum over surviving w[k, o] of w[k, o] * dy[m, o]; panels hold dy.T."""
     blocks, depth, width = panels.shape
     rows, columns = dx.shape
@@ -144,8 +174,7 @@ def _survivors(panels: Any, w: Any, scale: float, index: Any, value: Any, acc: A
                 n += np.intp(w[k, o] != 0)
             start = chunk * (depth + 1)
             for p in range(blocks):
-                for j in range(width):
-                    mine[j] = 0
+                zero(mine)
                 gather_scaled(
                     panels, p * depth * width, width, index, start, start + n, value, mine, 0
                 )
@@ -158,30 +187,33 @@ def linear_input_grad(
     dy: Float, w: Float, dx: Float, scale: float = 1.0, connectivity: float = 1.0
 ) -> None:
     """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few."""
-    if connectivity <= SURVIVORS and dy.shape[0] >= NARROW:
-        panels = empty((-(-dy.shape[0] // WIDE), dy.shape[1], WIDE), dy.dtype)
-        _pack_columns(dy.T, panels)
-        chunks = numba.get_num_threads() * 4
-        index = empty((chunks, w.shape[1] + 1), np.uint32)
-        value = empty((chunks, w.shape[1] + 1), w.dtype)
-        acc = np.empty((chunks, WIDE), dx.dtype)
+    rows, width = dy.shape
+    if width <= FEW:
+        lists = np.tile(np.arange(width, dtype=np.uint16), (rows, 1))
+        count = np.full(rows, width, np.int64)
+        _walk_lists(panels_of(w.T), lists, count, dy, scale, None, dx)
+    elif connectivity <= SURVIVORS and rows >= NARROW:
+        panels = panels_of(dy.T, WIDE)
+        chunks = numba.get_num_threads() * CHUNKS
+        index = empty((chunks, width + 1), np.uint32)
+        value = empty((chunks, width + 1), w.dtype)
+        acc = empty((chunks, WIDE), dx.dtype)
         _survivors(panels, w, dx.dtype.type(scale), index, value, acc, dx)
-        return
-    matmul(dy, w.T, dx)
-    if scale != 1.0:
-        dx *= dx.dtype.type(scale)
+    else:
+        matmul(dy, w.T, dx)
+        if scale != 1.0:
+            dx *= dx.dtype.type(scale)
 
 
 @jit(parallel=True)
 def _column_sums(dy: Any, partial: Any) -> None:
-    rows, columns = dy.shape
+    rows = dy.shape[0]
     parts = partial.shape[0]
     for p in prange(parts):
-        for j in range(columns):
-            partial[p, j] = 0
+        mine = partial[p]
+        zero(mine)
         for r in range(rows * p // parts, rows * (p + 1) // parts):
-            for j in range(columns):
-                partial[p, j] += dy[r, j]
+            add(dy[r], mine)
 
 
 def bias_grad(dy: Float, db: Float) -> None:

@@ -12,9 +12,15 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels import rules
 from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.blocks import derivative_block, potentials, reset_grad_block, start_block
+from snnr.kernels.cpu.blocks import (
+    derivative_block,
+    input_grad_block,
+    potentials,
+    reset_grad_block,
+    start_block,
+)
+from snnr.kernels.cpu.rows import add, affine, copy, scale
 from snnr.kernels.jit import jit
 from snnr.kernels.rules import Neuron
 
@@ -23,135 +29,123 @@ BLOCK = 512
 CHUNKS = 64
 
 Float = NDArray[np.floating[Any]]
-_surrogate_slope = jit()(rules.surrogate_slope)
-_surrogate_peak = jit()(rules.surrogate_peak)
 
 
 @jit()
-def _affine_block(x: Any, t: int, r0: int, rows: int, c0: int, c1: int, gain: Any, offset: Any,
-                  z: Any) -> None:  # fmt: skip
-    width = c1 - c0
-    for r in range(rows):
-        for c in range(width):
-            z[r * width + c] = gain[c0 + c] * x[t, r0 + r, c0 + c] + offset[c0 + c]
+def _span(block: int, period: int, length: int, total: int) -> tuple[int, int, int]:
+    """First and last element of a block, and its place within the period of the channels.
+
+    The elements repeat their channels with `period` (a whole number of rows); blocks of `length`
+    do not cross its end.
+    """
+    per = (period + length - 1) // length
+    place = (block % per) * length
+    start = (block // per) * period + place
+    stop = min(start + min(length, period - place), total)
+    return start, stop, place
 
 
 @jit(parallel=True)
-def _lif(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, tile: Any, scratch: Any,
+def _lif(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, length: int, scratch: Any,
          out: Any) -> None:  # fmt: skip
     static = x.shape[0] == 1
-    steps, total, channels = out.shape
-    rows, width = tile
-    across = (channels + width - 1) // width
-    down = (total + rows - 1) // rows
-    one = x.dtype.type(1)
-    for block in prange(down * across):
-        mine = scratch[numba.get_thread_id()]
-        z, v, h, s = mine[0], mine[1], mine[2], mine[3]
-        r0 = (block // across) * rows
-        nr = min(rows, total - r0)
-        c0 = (block % across) * width
-        c1 = min(c0 + width, channels)
-        n = nr * (c1 - c0)
-        start_block(neuron, n, v)
-        for t in range(steps):
-            if t == 0 or not static:
-                _affine_block(x, t, r0, nr, c0, c1, gain, offset, z)
-            if held.size > 0:
-                for r in range(nr):
-                    for c in range(c1 - c0):
-                        mine[4, r * (c1 - c0) + c] = held[t, r0 + r, c0 + c]
-            potentials(neuron, n, z, v, h, s, mine[4], held.size > 0)
-            for r in range(nr):
-                for c in range(c1 - c0):
-                    if neuron.smooth:
-                        out[t, r0 + r, c0 + c] = s[r * (c1 - c0) + c]
-                    else:
-                        out[t, r0 + r, c0 + c] = s[r * (c1 - c0) + c] >= one
+    steps, total = out.shape
+    period = gain.shape[0]
+    blocks = ((total + period - 1) // period) * ((period + length - 1) // length)
+    for block in prange(blocks):
+        start, stop, place = _span(block, period, length, total)
+        n = stop - start
+        if n > 0:
+            mine = scratch[numba.get_thread_id()]
+            z, v, h, s = mine[0, :n], mine[1, :n], mine[2, :n], mine[3, :n]
+            hold = held.size > 0
+            start_block(neuron, v)
+            for t in range(steps):
+                if t == 0 or not static:
+                    affine(
+                        x[t, start:stop], gain[place : place + n], offset[place : place + n], z
+                    )
+                potentials(neuron, z, v, h, s, held[t, start:stop] if hold else s, hold)
+                copy(s, out[t, start:stop])
 
 
 @jit(parallel=True)
-def _lif_grad(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, dout: Any, tile: Any,
+def _lif_grad(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, dout: Any, length: int,
               scratch: Any, partial: Any, dz: Any) -> None:  # fmt: skip
     static = x.shape[0] == 1
-    steps, total, channels = dout.shape
-    rows, width = tile
-    across = (channels + width - 1) // width
-    down = (total + rows - 1) // rows
+    steps, total = dout.shape
+    period = gain.shape[0]
+    per = (period + length - 1) // length
+    periods = (total + period - 1) // period
     chunks = partial.shape[0]
     drive = x.dtype.type(neuron.drive)
     decay = x.dtype.type(neuron.decay)
+    hold = held.size > 0
     for chunk in prange(chunks):
-        mine = scratch[numba.get_thread_id()]
-        z, v, slope, dv, ds = mine[0], mine[1], mine[2], mine[3], mine[4]
-        for c in range(channels):
-            partial[chunk, 0, c] = 0
-            partial[chunk, 1, c] = 0
-        for block in range(down * chunk // chunks * across, down * (chunk + 1) // chunks * across):
-            r0 = (block // across) * rows
-            nr = min(rows, total - r0)
-            c0 = (block % across) * width
-            c1 = min(c0 + width, channels)
-            w = c1 - c0
-            n = nr * w
-            start_block(neuron, n, v)
+        thread = numba.get_thread_id()
+        partial[chunk] = 0
+        for block in range(periods * chunk // chunks * per, periods * (chunk + 1) // chunks * per):
+            start, stop, place = _span(block, period, length, total)
+            n = stop - start
+            if n <= 0:
+                continue
+            mine = scratch[thread]
+            z, v, slope, dv, s = mine[0, :n], mine[1, :n], mine[2, :n], mine[3, :n], mine[4, :n]
+            sum_dz = partial[chunk, 0, place : place + n]
+            sum_dzx = partial[chunk, 1, place : place + n]
+            start_block(neuron, v)
             for t in range(steps):
                 if t == 0 or not static:
-                    _affine_block(x, t, r0, nr, c0, c1, gain, offset, z)
-                if held.size > 0:
-                    for r in range(nr):
-                        for c in range(w):
-                            ds[r * w + c] = held[t, r0 + r, c0 + c]
-                potentials(neuron, n, z, v, mine[6 + t], mine[5], ds, held.size > 0)
-            for i in range(n):
-                dv[i] = 0
-                z[i] = 0
+                    affine(
+                        x[t, start:stop], gain[place : place + n], offset[place : place + n], z
+                    )
+                potentials(
+                    neuron, z, v, mine[5 + t, :n], s, held[t, start:stop] if hold else s, hold
+                )
+            dv[:] = 0
+            z[:] = 0
             for t in range(steps - 1, -1, -1):
-                h = mine[6 + t]
-                derivative_block(neuron, n, h, slope)
-                for r in range(nr):
-                    for c in range(w):
-                        ds[r * w + c] = dout[t, r0 + r, c0 + c]
-                if held.size > 0:
-                    for r in range(nr):
-                        for c in range(w):
-                            mine[5, r * w + c] = held[t, r0 + r, c0 + c]
-                reset_grad_block(neuron, n, h, slope, ds, dv, mine[5], held.size > 0)
+                h = mine[5 + t, :n]
+                derivative_block(neuron, h, slope)
+                reset_grad_block(
+                    neuron, h, slope, dout[t, start:stop], dv,
+                    held[t, start:stop] if hold else s, hold,
+                )  # fmt: skip
                 if static:
-                    for i in range(n):
-                        z[i] += dv[i]
+                    add(dv, z)
                 else:
-                    for r in range(nr):
-                        for c in range(w):
-                            g = drive * dv[r * w + c]
-                            dz[t, r0 + r, c0 + c] = g
-                            partial[chunk, 0, c0 + c] += g
-                            partial[chunk, 1, c0 + c] += g * x[t, r0 + r, c0 + c]
-                for i in range(n):
-                    dv[i] = decay * dv[i]
+                    input_grad_block(
+                        drive, dv, x[t, start:stop], dz[t, start:stop], sum_dz, sum_dzx
+                    )
+                scale(decay, dv)
             if static:
-                for r in range(nr):
-                    for c in range(w):
-                        g = drive * z[r * w + c]
-                        dz[0, r0 + r, c0 + c] = g
-                        partial[chunk, 0, c0 + c] += g
-                        partial[chunk, 1, c0 + c] += g * x[0, r0 + r, c0 + c]
+                input_grad_block(drive, z, x[0, start:stop], dz[0, start:stop], sum_dz, sum_dzx)
 
 
-def _tile(channels: int) -> tuple[int, int]:
-    """Rows and columns of a block: whole rows when they are short, else a part of one row."""
+def _period(channels: int) -> tuple[int, int]:
+    """Rows after which the blocks repeat their channels, and the length of a block."""
     if channels <= 2 * BLOCK:
-        return max(1, BLOCK // channels), channels
+        rows = max(1, BLOCK // channels)
+        return rows, rows * channels
     return 1, BLOCK
+
+
+def _by_step(held: Float) -> Float:
+    """[T, R, C] -> [T, R*C], also when it is empty."""
+    return held.reshape(held.shape[0], held.shape[1] * held.shape[2])
 
 
 def lif(
     x: Float, gain: Float, offset: Float, neuron: Neuron, held: Float, out: NDArray[Any]
 ) -> None:
     """Spikes out[T, R, C] of the input gain*x + offset; x[1, R, C] is the same at every step."""
-    rows, width = _tile(x.shape[2])
-    scratch = empty((numba.get_num_threads(), 5, rows * width), x.dtype)
-    _lif(x, gain, offset, neuron, held, (rows, width), scratch, out)
+    rows, length = _period(x.shape[2])
+    scratch = empty((numba.get_num_threads(), 4, length), x.dtype)
+    steps = out.shape[0]
+    _lif(
+        x.reshape(x.shape[0], -1), np.tile(gain, rows), np.tile(offset, rows), neuron,
+        _by_step(held), length, scratch, out.reshape(steps, -1),
+    )  # fmt: skip
 
 
 def lif_grad(
@@ -166,24 +160,35 @@ def lif_grad(
     sum_dzx: Float,
 ) -> None:
     """Gradient dz with respect to z = gain*x + offset, and its sums per channel (also times x)."""
-    rows, width = _tile(x.shape[2])
-    scratch = empty((numba.get_num_threads(), 6 + dout.shape[0], rows * width), x.dtype)
-    partial = empty((CHUNKS, 2, x.shape[2]), x.dtype)
-    _lif_grad(x, gain, offset, neuron, held, dout, (rows, width), scratch, partial, dz)
-    np.sum(partial[:, 0], axis=0, out=sum_dz)
-    np.sum(partial[:, 1], axis=0, out=sum_dzx)
+    channels = x.shape[2]
+    rows, length = _period(channels)
+    steps = dout.shape[0]
+    scratch = empty((numba.get_num_threads(), 5 + steps, length), x.dtype)
+    partial = empty((CHUNKS, 2, rows * channels), x.dtype)
+    _lif_grad(
+        x.reshape(x.shape[0], -1), np.tile(gain, rows), np.tile(offset, rows), neuron,
+        _by_step(held), dout.reshape(steps, -1), length, scratch, partial,
+        dz.reshape(x.shape[0], -1),
+    )  # fmt: skip
+    sums = partial.reshape(CHUNKS, 2, rows, channels).sum(axis=(0, 2))
+    sum_dz[...] = sums[0]
+    sum_dzx[...] = sums[1]
 
 
 @jit()
-def lif_potential(x: Any, gain: Any, offset: Any, neuron: Any, out_v: Any) -> None:
-    """Potential after the reset, out_v[T, R, C], for inspection."""
+def _potential(x: Any, gain: Any, offset: Any, neuron: Any, out_v: Any) -> None:
     steps, rows, channels = out_v.shape
     z = np.empty(channels, x.dtype)
     v, h, s = np.empty_like(z), np.empty_like(z), np.empty_like(z)
     for r in range(rows):
-        start_block(neuron, channels, v)
+        start_block(neuron, v)
         for t in range(steps):
-            _affine_block(x, t if x.shape[0] > 1 else 0, r, 1, 0, channels, gain, offset, z)
-            potentials(neuron, channels, z, v, h, s, s, False)
+            affine(x[t if x.shape[0] > 1 else 0, r], gain, offset, z)
+            potentials(neuron, z, v, h, s, s, False)
             for c in range(channels):
                 out_v[t, r, c] = v[c]
+
+
+def lif_potential(x: Float, gain: Float, offset: Float, neuron: Neuron, out_v: Float) -> None:
+    """Potential after the reset, out_v[T, R, C], for inspection."""
+    _potential(x, gain, offset, neuron, out_v)

@@ -12,8 +12,15 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.blocks import derivative_block, potentials, reset_grad_block, start_block
+from snnr.kernels.cpu.blocks import (
+    derivative_block,
+    input_grad_block,
+    potentials,
+    reset_grad_block,
+    start_block,
+)
 from snnr.kernels.cpu.neuron import CHUNKS
+from snnr.kernels.cpu.rows import add, affine, scale
 from snnr.kernels.jit import jit
 from snnr.kernels.rules import Neuron
 
@@ -22,13 +29,29 @@ Float = NDArray[np.floating[Any]]
 
 @jit()
 def _window(x: Any, t: int, b: int, oy: int, ox: int, gain: Any, offset: Any, z: Any) -> None:
-    """z[q*C + c] = gain*x + offset at position q of the window."""
-    channels = x.shape[4]
+    """z[q] = gain*x + offset at position q of the window."""
     for q in range(4):
-        y = 2 * oy + q // 2
-        k = 2 * ox + q % 2
-        for c in range(channels):
-            z[q * channels + c] = gain[c] * x[t, b, y, k, c] + offset[c]
+        affine(x[t, b, 2 * oy + q // 2, 2 * ox + q % 2], gain, offset, z[q])
+
+
+@jit()
+def _pool_block(s: Any, out: Any, index: Any) -> None:
+    s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
+    for c in range(out.shape[0]):
+        late = np.uint8(3) if s3[c] != 0 else np.uint8(0)
+        late = np.uint8(2) if s2[c] != 0 else late
+        late = np.uint8(1) if s1[c] != 0 else late
+        late = np.uint8(0) if s0[c] != 0 else late
+        index[c] = late
+        out[c] = np.uint8((late != 0) | (s0[c] != 0))
+
+
+@jit()
+def _unpool_block(index: Any, dout: Any, ds: Any) -> None:
+    zero = dout.dtype.type(0)
+    for q in range(4):
+        for c in range(dout.shape[0]):
+            ds[q, c] = dout[c] if index[c] == q else zero
 
 
 @jit(parallel=True)
@@ -36,28 +59,18 @@ def _lif_pool(x: Any, gain: Any, offset: Any, neuron: Any, scratch: Any, out: An
               index: Any) -> None:  # fmt: skip
     static = x.shape[0] == 1
     steps, batch, height, width, channels = out.shape
-    n = 4 * channels
     for task in prange(batch * height):
         mine = scratch[numba.get_thread_id()]
         z, v, h, s = mine[0], mine[1], mine[2], mine[3]
         b = task // height
         oy = task % height
         for ox in range(width):
-            start_block(neuron, n, v)
+            start_block(neuron, v)
             for t in range(steps):
                 if t == 0 or not static:
-                    _window(x, t, b, oy, ox, gain, offset, z)
-                potentials(neuron, n, z, v, h, s, s, False)
-                for c in range(channels):
-                    s0 = s[c] != 0
-                    s1 = s[channels + c] != 0
-                    s2 = s[2 * channels + c] != 0
-                    s3 = s[3 * channels + c] != 0
-                    out[t, b, oy, ox, c] = s0 | s1 | s2 | s3
-                    late = np.uint8(3) if s3 else np.uint8(0)
-                    late = np.uint8(2) if s2 else late
-                    late = np.uint8(1) if s1 else late
-                    index[t, b, oy, ox, c] = np.uint8(0) if s0 else late
+                    _window(x, t, b, oy, ox, gain, offset, z.reshape(4, channels))
+                potentials(neuron, z, v, h, s, s, False)
+                _pool_block(s.reshape(4, channels), out[t, b, oy, ox], index[t, b, oy, ox])
 
 
 @jit(parallel=True)
@@ -66,61 +79,52 @@ def _lif_pool_grad(x: Any, gain: Any, offset: Any, neuron: Any, index: Any, dout
     static = x.shape[0] == 1
     steps, batch, height, width, channels = dout.shape
     tall, wide = x.shape[2], x.shape[3]
-    n = 4 * channels
     chunks = partial.shape[0]
     drive = x.dtype.type(neuron.drive)
     decay = x.dtype.type(neuron.decay)
-    zero = x.dtype.type(0)
     tasks = batch * height
     for chunk in prange(chunks):
         mine = scratch[numba.get_thread_id()]
         z, v, slope, dv, ds, s = mine[0], mine[1], mine[2], mine[3], mine[4], mine[5]
-        for c in range(channels):
-            partial[chunk, 0, c] = 0
-            partial[chunk, 1, c] = 0
+        partial[chunk] = 0
         for task in range(tasks * chunk // chunks, tasks * (chunk + 1) // chunks):
             b = task // height
             oy = task % height
             for ox in range(width):
-                start_block(neuron, n, v)
+                start_block(neuron, v)
                 for t in range(steps):
                     if t == 0 or not static:
-                        _window(x, t, b, oy, ox, gain, offset, z)
-                    potentials(neuron, n, z, v, mine[6 + t], s, s, False)
-                for i in range(n):
-                    dv[i] = 0
-                    z[i] = 0
+                        _window(x, t, b, oy, ox, gain, offset, z.reshape(4, channels))
+                    potentials(neuron, z, v, mine[6 + t], s, s, False)
+                dv[:] = 0
+                z[:] = 0
                 for t in range(steps - 1, -1, -1):
                     h = mine[6 + t]
-                    derivative_block(neuron, n, h, slope)
-                    for q in range(4):
-                        for c in range(channels):
-                            wins = index[t, b, oy, ox, c] == q
-                            ds[q * channels + c] = dout[t, b, oy, ox, c] if wins else zero
-                    reset_grad_block(neuron, n, h, slope, ds, dv, s, False)
+                    derivative_block(neuron, h, slope)
+                    _unpool_block(
+                        index[t, b, oy, ox], dout[t, b, oy, ox], ds.reshape(4, channels)
+                    )
+                    reset_grad_block(neuron, h, slope, ds, dv, s, False)
                     if static:
-                        for i in range(n):
-                            z[i] += dv[i]
+                        add(dv, z)
                     if not static or t == 0:
-                        source = z if static else dv
+                        source = (z if static else dv).reshape(4, channels)
                         for q in range(4):
                             y = 2 * oy + q // 2
                             k = 2 * ox + q % 2
-                            for c in range(channels):
-                                g = drive * source[q * channels + c]
-                                dz[t, b, y, k, c] = g
-                                partial[chunk, 0, c] += g
-                                partial[chunk, 1, c] += g * x[t, b, y, k, c]
-                    for i in range(n):
-                        dv[i] = decay * dv[i]
+                            input_grad_block(
+                                drive, source[q], x[t, b, y, k], dz[t, b, y, k],
+                                partial[chunk, 0], partial[chunk, 1],
+                            )  # fmt: skip
+                    scale(decay, dv)
     # what no window covers, when the height or the width is odd
-    for t in range(dz.shape[0]):
-        for b in range(batch):
-            for y in range(tall):
-                for k in range(wide):
-                    if y >= 2 * height or k >= 2 * width:
-                        for c in range(channels):
-                            dz[t, b, y, k, c] = 0
+    if tall > 2 * height or wide > 2 * width:
+        for t in range(dz.shape[0]):
+            for b in range(batch):
+                for y in range(tall):
+                    for k in range(wide):
+                        if y >= 2 * height or k >= 2 * width:
+                            dz[t, b, y, k] = 0
 
 
 def lif_pool(

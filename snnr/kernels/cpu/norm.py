@@ -7,6 +7,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
+from snnr.kernels.cpu.rows import affine, zero
 from snnr.kernels.jit import jit
 
 CHUNKS = 64
@@ -14,19 +15,23 @@ CHUNKS = 64
 Float = NDArray[np.floating[Any]]
 
 
+@jit()
+def _moments_row(row: Any, shift: Any, total: Any, squares: Any) -> None:
+    for c in range(row.shape[0]):
+        d = row[c] - shift[c]
+        total[c] += d
+        squares[c] += d * d
+
+
 @jit(parallel=True)
 def _moments(x: Any, shift: Any, partial: Any) -> None:
-    rows, channels = x.shape
+    rows = x.shape[0]
     chunks = partial.shape[0]
     for p in prange(chunks):
-        for c in range(channels):
-            partial[p, 0, c] = 0
-            partial[p, 1, c] = 0
+        zero(partial[p, 0])
+        zero(partial[p, 1])
         for r in range(rows * p // chunks, rows * (p + 1) // chunks):
-            for c in range(channels):
-                d = x[r, c] - shift[c]
-                partial[p, 0, c] += d
-                partial[p, 1, c] += d * d
+            _moments_row(x[r], shift, partial[p, 0], partial[p, 1])
 
 
 def batch_norm_stats(x: Float, mean: Float, var: Float) -> None:
@@ -45,32 +50,38 @@ def batch_norm_stats(x: Float, mean: Float, var: Float) -> None:
 @jit(parallel=True)
 def batch_norm(x: Any, gain: Any, offset: Any, out: Any) -> None:
     """out[R, C] = gain*x + offset."""
-    rows, channels = x.shape
-    for r in prange(rows):
-        for c in range(channels):
-            out[r, c] = gain[c] * x[r, c] + offset[c]
+    for r in prange(x.shape[0]):
+        affine(x[r], gain, offset, out[r])
+
+
+@jit()
+def _grad_sums_row(row: Any, dy: Any, total: Any, projected: Any) -> None:
+    for c in range(row.shape[0]):
+        total[c] += dy[c]
+        projected[c] += dy[c] * row[c]
 
 
 @jit(parallel=True)
 def _grad_sums(x: Any, dy: Any, partial: Any) -> None:
-    rows, channels = x.shape
+    rows = x.shape[0]
     chunks = partial.shape[0]
     for p in prange(chunks):
-        for c in range(channels):
-            partial[p, 0, c] = 0
-            partial[p, 1, c] = 0
+        zero(partial[p, 0])
+        zero(partial[p, 1])
         for r in range(rows * p // chunks, rows * (p + 1) // chunks):
-            for c in range(channels):
-                partial[p, 0, c] += dy[r, c]
-                partial[p, 1, c] += dy[r, c] * x[r, c]
+            _grad_sums_row(x[r], dy[r], partial[p, 0], partial[p, 1])
+
+
+@jit()
+def _combine_row(row: Any, dy: Any, a: Any, b: Any, d: Any, dx: Any) -> None:
+    for c in range(row.shape[0]):
+        dx[c] = a[c] * dy[c] + b[c] * row[c] + d[c]
 
 
 @jit(parallel=True)
 def _combine(x: Any, dy: Any, a: Any, b: Any, d: Any, dx: Any) -> None:
-    rows, channels = x.shape
-    for r in prange(rows):
-        for c in range(channels):
-            dx[r, c] = a[c] * dy[r, c] + b[c] * x[r, c] + d[c]
+    for r in prange(x.shape[0]):
+        _combine_row(x[r], dy[r], a, b, d, dx[r])
 
 
 def _finish(

@@ -20,44 +20,88 @@ _grad_r_theta = jit()(rules.grad_r_theta)
 _grad_r_weight = jit()(rules.grad_r_weight)
 
 
+# The inner loops are functions of their own, over slices: inside a prange they do not vectorise.
+
+
+@jit()
+def _adam_block(w: Any, g: Any, m: Any, v: Any, constants: Any) -> None:
+    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
+    for i in range(w.shape[0]):
+        mi = _moment1(m[i], g[i], beta1, rest1)
+        vi = _moment2(v[i], g[i], beta2, rest2)
+        m[i] = mi
+        v[i] = vi
+        w[i] = w[i] - _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
+
+
 @jit(parallel=True)
 def _adam(w: Any, g: Any, m: Any, v: Any, constants: Any) -> None:
-    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
     size = w.shape[0]
     for block in prange((size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min(block * BLOCK + BLOCK, size)):
-            m[i] = _moment1(m[i], g[i], beta1, rest1)
-            v[i] = _moment2(v[i], g[i], beta2, rest2)
-            w[i] = w[i] - _adam_delta(m[i], v[i], step_size, inv_sqrt_c2, eps)
+        i = block * BLOCK
+        j = min(i + BLOCK, size)
+        _adam_block(w[i:j], g[i:j], m[i:j], v[i:j], constants)
+
+
+@jit()
+def _grad_r_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any,
+                  shrink: float, mu: float, counts: Any) -> None:  # fmt: skip
+    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
+    alive = np.int32(0)
+    pruned = np.int32(0)
+    regrown = np.int32(0)
+    for i in range(w.shape[0]):
+        mi = _moment1(m[i], g[i], beta1, rest1)
+        vi = _moment2(v[i], g[i], beta2, rest2)
+        m[i] = mi
+        v[i] = vi
+        delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
+        ti = _grad_r_theta(theta[i], sign[i], delta, shrink, mu)
+        theta[i] = ti
+        before = w[i] != 0
+        wi = _grad_r_weight(ti, sign[i])
+        w[i] = wi
+        after = wi != 0
+        alive = np.int32(alive + np.int32(after))
+        pruned = np.int32(pruned + np.int32(before & (not after)))
+        regrown = np.int32(regrown + np.int32(after & (not before)))
+    counts[0] = alive
+    counts[1] = pruned
+    counts[2] = regrown
 
 
 @jit(parallel=True)
 def _grad_r(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any, shrink: float,
             mu: float, counts: Any) -> None:  # fmt: skip
-    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
     size = w.shape[0]
     for block in prange(counts.shape[0]):
-        alive = np.int32(0)
-        pruned = np.int32(0)
-        regrown = np.int32(0)
-        for i in range(block * BLOCK, min(block * BLOCK + BLOCK, size)):
-            mi = _moment1(m[i], g[i], beta1, rest1)
-            vi = _moment2(v[i], g[i], beta2, rest2)
-            m[i] = mi
-            v[i] = vi
-            delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
-            ti = _grad_r_theta(theta[i], sign[i], delta, shrink, mu)
-            theta[i] = ti
-            before = w[i] != 0
-            wi = _grad_r_weight(ti, sign[i])
-            w[i] = wi
-            after = wi != 0
-            alive = np.int32(alive + np.int32(after))
-            pruned = np.int32(pruned + np.int32(before & (not after)))
-            regrown = np.int32(regrown + np.int32(after & (not before)))
-        counts[block, 0] = alive
-        counts[block, 1] = pruned
-        counts[block, 2] = regrown
+        i = block * BLOCK
+        j = min(i + BLOCK, size)
+        _grad_r_block(
+            w[i:j], theta[i:j], sign[i:j], g[i:j], m[i:j], v[i:j], constants, shrink, mu,
+            counts[block],
+        )  # fmt: skip
+
+
+@jit()
+def _grad_r_sgd_block(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float, mu: float,
+                      counts: Any) -> None:  # fmt: skip
+    alive = np.int32(0)
+    pruned = np.int32(0)
+    regrown = np.int32(0)
+    for i in range(w.shape[0]):
+        ti = _grad_r_theta(theta[i], sign[i], lr * g[i], shrink, mu)
+        theta[i] = ti
+        before = w[i] != 0
+        wi = _grad_r_weight(ti, sign[i])
+        w[i] = wi
+        after = wi != 0
+        alive = np.int32(alive + np.int32(after))
+        pruned = np.int32(pruned + np.int32(before & (not after)))
+        regrown = np.int32(regrown + np.int32(after & (not before)))
+    counts[0] = alive
+    counts[1] = pruned
+    counts[2] = regrown
 
 
 @jit(parallel=True)
@@ -65,22 +109,11 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float,
                 counts: Any) -> None:  # fmt: skip
     size = w.shape[0]
     for block in prange(counts.shape[0]):
-        alive = np.int32(0)
-        pruned = np.int32(0)
-        regrown = np.int32(0)
-        for i in range(block * BLOCK, min(block * BLOCK + BLOCK, size)):
-            ti = _grad_r_theta(theta[i], sign[i], lr * g[i], shrink, mu)
-            theta[i] = ti
-            before = w[i] != 0
-            wi = _grad_r_weight(ti, sign[i])
-            w[i] = wi
-            after = wi != 0
-            alive = np.int32(alive + np.int32(after))
-            pruned = np.int32(pruned + np.int32(before & (not after)))
-            regrown = np.int32(regrown + np.int32(after & (not before)))
-        counts[block, 0] = alive
-        counts[block, 1] = pruned
-        counts[block, 2] = regrown
+        i = block * BLOCK
+        j = min(i + BLOCK, size)
+        _grad_r_sgd_block(
+            w[i:j], theta[i:j], sign[i:j], g[i:j], lr, shrink, mu, counts[block]
+        )
 
 
 def _constants(dtype: Any, *values: float) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
+from snnr.kernels.cpu.rows import zero
 from snnr.kernels.cpu.vector import WIDE, gather_scaled
 from snnr.kernels.jit import jit
 
@@ -25,8 +26,7 @@ def _channel_major(x: Any, top: int, left: int, wide: int, planes: Any) -> None:
     batch, height, width, channels = x.shape
     for b in prange(batch):
         for c in range(channels):
-            for r in range(planes.shape[2]):
-                planes[b, c, r] = 0
+            zero(planes[b, c])
         for y in range(height):
             for k in range(width):
                 r = (top + y) * wide + left + k
@@ -62,8 +62,7 @@ def _conv(planes: Any, wide: int, offset: Any, value: Any, count: Any, acc: Any,
         r0 = (task % runs) * WIDE
         mine = acc[numba.get_thread_id()]
         for co in range(channels):
-            for j in range(WIDE):
-                mine[co, j] = 0
+            zero(mine[co])
             gather_scaled(
                 planes, b * size + r0, 1, offset, co * slot, co * slot + count[co], value,
                 mine, co * WIDE,
@@ -78,13 +77,12 @@ def _conv(planes: Any, wide: int, offset: Any, value: Any, count: Any, acc: Any,
 
 def conv(x: NDArray[Any], w: Float, padding: tuple[int, int], out: Float) -> None:
     """out[B, Ho, Wo, Co] = x[B, H, W, Ci] * w[kh, kw, Ci, Co] over the nonzero w, stride 1."""
-    kh, kw, ci, co = w.shape
+    ci, co = w.shape[2:]
     batch, height, width, _ = x.shape
     tall, wide = height + 2 * padding[0], width + 2 * padding[1]
     plane = tall * wide + WIDE  # a run may read past the last pixel
     planes = empty((batch, ci, plane), out.dtype)
-    block = planes
-    _channel_major(x, padding[0], padding[1], wide, block)
+    _channel_major(x, padding[0], padding[1], wide, planes)
     longest = max(1, int(np.count_nonzero(w, axis=(0, 1, 2)).max()))
     offset = empty((co, longest), np.uint32)
     value = empty((co, longest), w.dtype)

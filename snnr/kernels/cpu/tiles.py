@@ -13,6 +13,8 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
+from snnr.kernels.cpu.panels import panels_of
+from snnr.kernels.cpu.rows import copy, zero
 from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile
 from snnr.kernels.jit import jit
 
@@ -26,25 +28,18 @@ Float = NDArray[np.floating[Any]]
 @jit(parallel=True)
 def _pad(x: Any, top: int, left: int, padded: Any) -> None:
     """padded[b, top + y, left + x, c] = x[b, y, x, c]; zero elsewhere."""
-    batch, height, width, channels = x.shape
+    batch, height, width, _ = x.shape
     tall = padded.shape[1]
     wide = padded.shape[2]
     for row in prange(batch * tall):
         b = row // tall
         y = row % tall - top
-        if y < 0 or y >= height:
-            for j in range(wide):
-                for c in range(channels):
-                    padded[b, y + top, j, c] = 0
-        else:
-            for j in range(wide):
-                k = j - left
-                if k < 0 or k >= width:
-                    for c in range(channels):
-                        padded[b, y + top, j, c] = 0
-                else:
-                    for c in range(channels):
-                        padded[b, y + top, j, c] = x[b, y, k, c]
+        for j in range(wide):
+            k = j - left
+            if 0 <= y < height and 0 <= k < width:
+                copy(x[b, y, k], padded[b, y + top, j])
+            else:
+                zero(padded[b, y + top, j])
 
 
 def padded(x: NDArray[Any], top: int, left: int, tall: int, wide: int, dtype: Any) -> Float:
@@ -57,21 +52,6 @@ def padded(x: NDArray[Any], top: int, left: int, tall: int, wide: int, dtype: An
     grid = block[: batch * tall * wide * pitch].reshape(batch, tall, wide, pitch)
     _pad(x, top, left, grid[..., :channels])
     return grid
-
-
-@jit(parallel=True)
-def _pack(w: Any, panels: Any) -> None:
-    """panels[p, tap*Ci + ci, j] = w[tap, ci, p*width + j], zero beyond the last channel."""
-    blocks, depth, width = panels.shape
-    columns = w.shape[1]
-    for p in prange(blocks):
-        first = p * width
-        stop = min(width, columns - first)
-        for k in range(depth):
-            for j in range(stop):
-                panels[p, k, j] = w[k, first + j]
-            for j in range(stop, width):
-                panels[p, k, j] = 0
 
 
 @jit(parallel=True)
@@ -90,7 +70,7 @@ def _conv(source: Any, panels: Any, taps: tuple[int, int], depth: int, acc: Any,
         p = task % blocks
         mine = acc[numba.get_thread_id()]
         c0 = p * columns
-        valid = min(columns, channels - c0)
+        c1 = min(c0 + columns, channels)
         for run in range(runs):
             for m0 in range(0, span, MR):
                 first = run * wide + m0
@@ -105,8 +85,7 @@ def _conv(source: Any, panels: Any, taps: tuple[int, int], depth: int, acc: Any,
                     y = (first + r) // wide
                     x = (first + r) % wide
                     if x < width and y < height:
-                        for c in range(valid):
-                            out[b, y, x, c0 + c] = mine[r, c]
+                        copy(mine[r, : c1 - c0], out[b, y, x, c0:c1])
 
 
 def conv(x: NDArray[Any], w: Float, padding: tuple[int, int], out: Float) -> None:
@@ -116,8 +95,7 @@ def conv(x: NDArray[Any], w: Float, padding: tuple[int, int], out: Float) -> Non
     tall, wide = height + 2 * padding[0], width + 2 * padding[1]
     source = padded(x, padding[0], padding[1], tall, wide, out.dtype)
     columns = TILE_VECTORS * REGISTER // out.dtype.itemsize
-    panels = empty((-(-co // columns), kh * kw * ci, columns), out.dtype)
-    _pack(w.reshape(-1, co), panels)
+    panels = panels_of(w.reshape(-1, co), columns)
     acc = empty((numba.get_num_threads(), MR, columns), out.dtype)
     _conv(source, panels, (kh, kw), ci, acc, out)
 
@@ -129,7 +107,7 @@ def weight_grad(x: NDArray[Any], dy: Float, padding: tuple[int, int], dw: Float)
     rows between images multiply zeros.
     """
     kh, kw, ci, co = dw.shape
-    batch, height, width, _ = x.shape
+    height, width = x.shape[1:3]
     tall, wide = height + 2 * padding[0], width + 2 * padding[1]
     source = padded(x, padding[0], padding[1], tall, wide, dw.dtype).reshape(-1, ci + SKEW)
     grad = padded(dy, 0, 0, tall, wide, dw.dtype).reshape(-1, co + SKEW)

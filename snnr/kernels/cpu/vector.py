@@ -1,12 +1,14 @@
 """Register-blocked building blocks, written as LLVM vector code through Numba intrinsics.
 
 LLVM does not keep a block of accumulators in registers when the loop nest is written on arrays;
-these three primitives say so explicitly. Everything dense or event-driven on the CPU is made of
+these primitives say so explicitly. Everything dense or event-driven on the CPU is made of
 them:
 
 `tile`   C[m, n] (+)= sum_k A[m, k] * B[k, n]    a register tile of the matrix product
 `gather`  acc[n] += sum_e M[index[e], n]            walk events: add up the rows they name
 `gather_scaled`  acc[n] += sum_e value[e] * M[index[e], n]    walk surviving weights
+
+`active`, `lowest`  which of 64 spikes are set, and where the first of them is
 
 Arguments are (array, element offset) pairs. Nothing is checked here.
 """
@@ -227,3 +229,32 @@ def _gather(columns: int, scaled: bool) -> Any:
 gather = _gather(WIDE, scaled=False)
 gather_narrow = _gather(NARROW, scaled=False)
 gather_scaled = _gather(WIDE, scaled=True)
+gather_scaled_narrow = _gather(NARROW, scaled=True)
+
+#: entries that one `active` call looks at
+MASK = 64
+
+
+@intrinsic
+def active(typing_context, flags, offset):  # type: ignore[no-untyped-def]
+    """Bit i of the result tells whether flags[offset + i] is not zero, for 64 uint8 flags."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        vector = ir.VectorType(ir.IntType(8), MASK)
+        pointer = _pointer(context, builder, sig.args[0], args[0], args[1])
+        loaded = _load(builder, pointer, vector, 1)
+        return builder.bitcast(
+            builder.icmp_unsigned("!=", loaded, ir.Constant(vector, None)), ir.IntType(64)
+        )
+
+    return types.uint64(flags, types.intp), codegen
+
+
+@intrinsic
+def lowest(typing_context, bits):  # type: ignore[no-untyped-def]
+    """Position of the lowest set bit."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.intp(types.uint64), codegen

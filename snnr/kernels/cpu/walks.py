@@ -9,32 +9,13 @@ from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
-from snnr.kernels.cpu.vector import NARROW, WIDE, gather, gather_narrow
+from snnr.kernels.cpu.panels import panel_width, panels_of
+from snnr.kernels.cpu.rows import copy, zero
+from snnr.kernels.cpu.vector import WIDE, gather, gather_narrow
 from snnr.kernels.jit import jit
 
 Float = NDArray[np.floating[Any]]
 Pair = tuple[int, int]
-
-
-def _blocks(channels: int) -> tuple[int, int]:
-    """Number and width of the column blocks that cover `channels`."""
-    width = WIDE if channels > 3 * NARROW else NARROW
-    return -(-channels // width), width
-
-
-@jit(parallel=True)
-def _pack(w: Any, panels: Any) -> None:
-    """panels[p, row, j] = w[row, p*width + j], zero beyond the last channel."""
-    blocks, rows, width = panels.shape
-    columns = w.shape[1]
-    for r in prange(rows):
-        for p in range(blocks):
-            first = p * width
-            stop = min(width, columns - first)
-            for j in range(stop):
-                panels[p, r, j] = w[r, first + j]
-            for j in range(stop, width):
-                panels[p, r, j] = 0
 
 
 @jit(parallel=True)
@@ -55,14 +36,13 @@ def _conv(code: Any, start: Any, panels: Any, taps: Any, shape: Any, stride: Any
         b = task % batch
         mine = acc[numba.get_thread_id()]
         c0 = p * columns
-        valid = min(columns, channels - c0)
+        c1 = min(c0 + columns, channels)
         for oy in range(ho):
             for ox in range(wo):
                 left = ox * stride[1] - padding[1]
                 x0 = max(left, 0)
                 x1 = min(left + kw, width)
-                for c in range(columns):
-                    mine[c] = 0
+                zero(mine)
                 if x0 < x1:
                     for i in range(kh):
                         y = oy * stride[0] - padding[0] + i
@@ -75,19 +55,15 @@ def _conv(code: Any, start: Any, panels: Any, taps: Any, shape: Any, stride: Any
                                 gather(panels, base, columns, code, e0, e1, mine, 0)
                             else:
                                 gather_narrow(panels, base, columns, code, e0, e1, mine, 0)
-                for c in range(valid):
-                    out[b, oy, ox, c0 + c] = mine[c]
+                copy(mine[: c1 - c0], out[b, oy, ox, c0:c1])
 
 
 def conv(x: NDArray[np.uint8], w: Float, stride: Pair, padding: Pair, out: Float) -> None:
     """out[B, Ho, Wo, Co] = x[B, H, W, Ci] * w[kh, kw, Ci, Co], any stride."""
-    kh, kw, ci, co = w.shape
     code, start = events.by_pixel(x)
-    blocks, width = _blocks(co)
-    panels = empty((blocks, kh * kw * ci, width), w.dtype)
-    _pack(w.reshape(-1, co), panels)
-    acc = empty((numba.get_num_threads(), 8 * WIDE), out.dtype)
-    _conv(code, start, panels, (kh, kw), x.shape[1:], stride, padding, acc, out)
+    panels = panels_of(w.reshape(-1, w.shape[3]))
+    acc = empty((numba.get_num_threads(), panels.shape[2]), out.dtype)
+    _conv(code, start, panels, w.shape[:2], x.shape[1:], stride, padding, acc, out)
 
 
 @jit(parallel=True)
@@ -100,7 +76,7 @@ def _weight_grad(index: Any, count: Any, dy: Any, taps: Any, lead: Any, grid: An
     """
     kh, kw = taps
     top, left = lead
-    tall, wide = grid
+    wide = grid[1]
     batch, ho, wo, channels = dy.shape
     depth = dw.shape[1]
     width = scratch.shape[2]
@@ -116,19 +92,14 @@ def _weight_grad(index: Any, count: Any, dy: Any, taps: Any, lead: Any, grid: An
         ci0 = g * group
         ci1 = min(ci0 + group, depth)
         c0 = p * width
-        valid = min(width, channels - c0)
-        for t in range(kh * kw * group):
-            for c in range(width):
-                total[t, c] = 0
-        for r in range(tall * wide):
-            for c in range(width):
-                padded[r, c] = 0
+        c1 = min(c0 + width, channels)
+        zero(total.reshape(-1))
+        zero(padded.reshape(-1))
         for b in range(batch):
             for y in range(ho):
                 for x in range(wo):
                     r = (y + top) * wide + x + left
-                    for c in range(valid):
-                        padded[r, c] = dy[b, y, x, c0 + c]
+                    copy(dy[b, y, x, c0:c1], padded[r, : c1 - c0])
             for ci in range(ci0, ci1):
                 e0 = (b * depth + ci) * slot
                 e1 = e0 + count[b, ci]
@@ -142,8 +113,7 @@ def _weight_grad(index: Any, count: Any, dy: Any, taps: Any, lead: Any, grid: An
                             gather_narrow(padded, base, width, index, e0, e1, total, t)
         for i in range(kh * kw):
             for ci in range(ci0, ci1):
-                for c in range(valid):
-                    dw[i, ci, c0 + c] = total[i * group + ci - ci0, c]
+                copy(total[i * group + ci - ci0, : c1 - c0], dw[i, ci, c0:c1])
 
 
 def weight_grad(x: NDArray[np.uint8], dy: Float, padding: Pair, dw: Float) -> None:
@@ -155,7 +125,8 @@ def weight_grad(x: NDArray[np.uint8], dy: Float, padding: Pair, dw: Float) -> No
     height, width = x.shape[1:3]
     grid = (height + kh - 1, width + kw - 1)
     index, count = events.by_channel(x, grid[1])
-    blocks, columns = _blocks(co)
+    columns = panel_width(co)
+    blocks = -(-co // columns)
     threads = numba.get_num_threads()
     groups = min(ci, -(-4 * threads // blocks)) if blocks % threads else 1
     group = -(-ci // groups)

@@ -6,7 +6,7 @@ Outputs are preallocated by the caller and fully overwritten; results have the d
 from collections.abc import Callable
 from typing import Any
 
-from snnr.kernels.reference import conv, dropout, linear, neuron, norm, optim, pool
+from snnr.kernels.reference import augment, conv, dropout, linear, neuron, norm, optim, pool
 
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -37,5 +37,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
         optim.adam_step,
         optim.grad_r_step,
         optim.grad_r_sgd_step,
+        augment.normalise,
+        augment.random_affine,
+        augment.crop_flip,
     )
 }
