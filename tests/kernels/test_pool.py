@@ -84,3 +84,12 @@ def test_mask_time(kernels, shape, kept):
     compare(kernels, "mask_time", ("out",), x=x, mask=mask, factor=2.0, out=out)
     compare(kernels, "mask_time", ("out",), x=s, mask=mask, factor=1.25, out=out)
     compare(kernels, "mask_time", ("out",), x=s, mask=mask, factor=1.0, out=spiking)
+
+
+def test_mask_time_in_place(kernels):
+    """The backward pass of a masked layer masks its gradient where it lies."""
+    generator = np.random.default_rng(4)
+    x, mask = normal(generator, (3, 130)), spikes(generator, (130,), 0.5)
+    expected = 2 * x * mask
+    kernels["mask_time"](x, mask, 2.0, x)
+    np.testing.assert_array_equal(x, expected)
