@@ -18,6 +18,8 @@ HERE = Path(__file__).resolve().parent
 TICKS = os.sysconf("SC_CLK_TCK")
 # an OpenMP pool keeps spinning for some milliseconds after its last loop
 SETTLE = 0.05
+# share of one core that others may use before a turn counts as disturbed
+DISTURBED = 0.1
 
 
 class ContenderError(Exception):
@@ -122,6 +124,17 @@ class Quiet:
     wall: float = 0.0
     strangers: float = 0.0
     waiting: float = 0.0
+    discarded: int = 0
+
+    def disturbed(self) -> bool:
+        """Whether somebody else's work shows in the times."""
+        return max(self.shares().values()) > DISTURBED
+
+    def add(self, other: Quiet) -> None:
+        """Sum up."""
+        self.wall += other.wall
+        self.strangers += other.strangers
+        self.waiting += other.waiting
 
     def shares(self) -> dict[str, float]:
         """The two shares."""
@@ -129,18 +142,20 @@ class Quiet:
         return {"strangers": self.strangers / wall, "waiting": self.waiting / wall}
 
 
-def turn(running: Process, others: list[Process], count: int, cpus: set[int]) -> Quiet:
+def turn(
+    running: Process, others: list[Process], count: int, cpus: set[int]
+) -> tuple[list[float], Quiet]:
     """Let one contender run ``count`` timed steps; tell who else used the processors."""
     time.sleep(SETTLE)
     idle = [cpu_seconds(p.process.pid) for p in others]
     own, busy = cpu_seconds(running.process.pid), busy_seconds(cpus)
     start = time.perf_counter()
-    running.times += running.steps(count)
+    times = running.steps(count)
     wall = time.perf_counter() - start
     waiting = sum(cpu_seconds(p.process.pid) for p in others) - sum(idle)
     own = cpu_seconds(running.process.pid) - own
     strangers = max(0.0, busy_seconds(cpus) - busy - own - waiting)
-    return Quiet(wall, strangers, waiting)
+    return times, Quiet(wall, strangers, waiting)
 
 
 def installed(python: str, name: str) -> str:

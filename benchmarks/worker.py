@@ -57,6 +57,8 @@ def builder(name: str, threads: int) -> Callable[[Workload], Contender]:
     module = importlib.import_module(MODULES.get(name, "contender"))
     if name in MODULES:
         importlib.import_module("torch").set_num_threads(threads)
+    else:
+        importlib.import_module("snnr.kernels.threads").set_threads(threads)
     build: Callable[[Workload], Contender] = module.build
     return build
 
