@@ -9,14 +9,17 @@ from snnr.errors import (
     DataError,
     DeviceError,
     DivergedError,
+    Interrupted,
     ShapeError,
     SnnrError,
 )
 
 if TYPE_CHECKING:
-    from snnr import data, functional, models, nn, optim, surrogate
+    from snnr import data, functional, metrics, models, nn, optim, surrogate
+    from snnr.checkpoint import load, save
     from snnr.gradcheck import gradcheck
     from snnr.tensor import Parameter, Tensor, no_grad
+    from snnr.training import Trainer
 
 __version__ = "0.1.0"
 
@@ -30,7 +33,7 @@ _LAZY = {
     "save": "snnr.checkpoint",
     "load": "snnr.checkpoint",
 }
-_MODULES = ("data", "functional", "models", "nn", "optim", "surrogate")
+_MODULES = ("data", "functional", "metrics", "models", "nn", "optim", "surrogate")
 
 
 def __getattr__(name: str) -> Any:
@@ -51,16 +54,21 @@ __all__ = [
     "DataError",
     "DeviceError",
     "DivergedError",
+    "Interrupted",
     "Parameter",
     "ShapeError",
     "SnnrError",
     "Tensor",
+    "Trainer",
     "data",
     "functional",
     "gradcheck",
+    "load",
+    "metrics",
     "models",
     "nn",
     "no_grad",
     "optim",
+    "save",
     "surrogate",
 ]

@@ -27,3 +27,7 @@ class ConfigError(SnnrError, ValueError):
 
 class DivergedError(SnnrError):
     """The loss or a gradient stopped being finite during training."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C stopped a training between two steps; the message says where it was saved."""

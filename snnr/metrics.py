@@ -128,9 +128,9 @@ class ActivityCounter:
     _outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        following = [*self.network][1:]
-        self._next = dict(zip((layer.name for layer in self.network), following, strict=False))
-        self._by_name = {layer.name: layer for layer in self.network}
+        self._by_name: dict[str, Layer | None] = {"": None}
+        self._by_name |= {layer.name: layer for layer in self.network}
+        self._next = dict(zip(self._by_name, self.network, strict=False))
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -23,7 +23,6 @@ A weight stores every entry whose bits are not zero, in the public order.
 """
 
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -155,10 +154,3 @@ def _count(settings: dict[str, Any], key: str) -> int:
 def to_rows(array: NDArray[Any]) -> NDArray[Any]:
     """Parameter of public shape [out, ...] -> [out, rest] in the public order."""
     return array.reshape(array.shape[0], -1)
-
-
-def is_finite(array: NDArray[Any]) -> bool:
-    """Whether all entries are finite; quick, without a temporary of the array's size."""
-    if array.dtype.kind != "f" or not array.size:
-        return True
-    return math.isfinite(float(array.min())) and math.isfinite(float(array.max()))

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.checkpoint import layout
+from snnr.diagnosis import is_finite
 from snnr.errors import CheckpointError
 
 _MAX_TEXT = 1 << 26
@@ -76,7 +76,7 @@ class Source:
             self.fail(found.name, f"is {found.dtype}, expected kind {kinds!r} of {itemsize or 8}")
         values: NDArray[Any] = found[()]
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
-        if not layout.is_finite(values):
+        if not is_finite(values):
             self.fail(found.name, "has values that are not finite")
         return values
 

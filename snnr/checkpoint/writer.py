@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from snnr import __version__
 from snnr.checkpoint import layout
+from snnr.diagnosis import is_finite
 from snnr.errors import CheckpointError
 from snnr.nn import LAYERS, Layer, Sequential
 from snnr.optim import Optimizer
@@ -95,7 +96,7 @@ def _check(network: Sequential) -> None:
         for name, array in _arrays(layer).items():
             if array.dtype != np.float32:
                 raise CheckpointError(f"{layer.name}.{name} is {array.dtype}, expected float32")
-            if not layout.is_finite(array):
+            if not is_finite(array):
                 raise CheckpointError(
                     f"{layer.name}.{name} has values that are not finite: not saved, so that the "
                     "last good checkpoint stays"
@@ -213,7 +214,7 @@ def _write_optimizer(group: h5py.Group, optimizer: Optimizer) -> None:
         if p.role == "weight":
             _write_attributes(inside, settings)
         for name, array in _state_arrays(optimizer, p).items():
-            if not layout.is_finite(array):
+            if not is_finite(array):
                 raise CheckpointError(
                     f"the optimizer's {name} of {p.name} has values that are not finite: not "
                     "saved, so that the last good checkpoint stays"

@@ -14,7 +14,8 @@ from snnr.nn.layers import Dropout, Linear, MaxPool2d, _BatchNorm
 from snnr.nn.neuron import IF
 from snnr.tensor import Parameter, Tensor
 
-#: called with a layer's name and its output, after each layer (of fused ones, after the last)
+#: called with "" and the network's input, then with each layer's name and its output (of fused
+#: layers, the last one's)
 Observer = Callable[[str, Tensor], None]
 
 
@@ -82,6 +83,8 @@ class Sequential(Layer):
         return self.forward(x)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.observer is not None:
+            self.observer("", x)
         index = 0
         while index < len(self.children):
             x, used = self._step(x, index)
