@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from snnr.kernels.cpu import augment, conv, linear, neuron, neuron_pool, norm, optim, pool
+from snnr.kernels.cpu import augment, conv, gemm, linear, neuron, neuron_pool, norm, optim, pool
 
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "matmul": linear.matmul,
+    "matmul": gemm.matmul,
     "linear": linear.linear,
     "linear_input_grad": linear.linear_input_grad,
     "linear_weight_grad": linear.linear_weight_grad,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
+from snnr.kernels.cpu.gemm import matmul
 from snnr.kernels.cpu.panels import panels_of
 from snnr.kernels.cpu.rows import add, scaled_sum, zero
 from snnr.kernels.cpu.vector import (
@@ -37,11 +38,6 @@ FEW = 32
 CHUNKS = 4
 
 Float = NDArray[np.floating[Any]]
-
-
-def matmul(a: Float, b: Float, out: Float) -> None:
-    """out[M, N] = a[M, K] @ b[K, N]."""
-    np.dot(a, b, out=out)
 
 
 @jit(parallel=True)

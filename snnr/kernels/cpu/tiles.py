@@ -13,6 +13,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
+from snnr.kernels.cpu.gemm import matmul
 from snnr.kernels.cpu.panels import panels_of
 from snnr.kernels.cpu.rows import copy, zero
 from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile
@@ -115,4 +116,4 @@ def weight_grad(x: NDArray[Any], dy: Float, padding: tuple[int, int], dw: Float)
         for j in range(kw):
             shift = i * wide + j
             rows = source.shape[0] - shift
-            np.dot(source[shift:, :ci].T, grad[:rows, :co], out=dw[i, j])
+            matmul(source[shift:, :ci].T, grad[:rows, :co], dw[i, j])
