@@ -1,6 +1,6 @@
 """Convolution on the CPU: which path runs.
 
-Three paths serve stride 1 (tiles.py: dense register tiles; walks.py: over spikes; survivors.py:
+Three paths serve stride 1 (tiles.py and winograd.py: dense; walks.py: over spikes; survivors.py:
 over surviving weights), none of which copies the input nine-fold. Strides other than 1, and float
 inputs of a few channels, go through patches.py. The input gradient of a stride-1
 convolution is a convolution of the output gradient with the mirrored kernel, so it runs on the
@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.kernels.cpu import events, patches, survivors, tiles, walks
+from snnr.kernels.cpu import events, patches, survivors, tiles, walks, winograd
 
 #: spike density above which dense tiles beat the walk over spikes (forward, weight gradient)
 SPIKE_DENSITY = 0.30
 #: connectivity below which walking the surviving weights beats dense tiles
 SURVIVORS = 0.10
 
+#: channels from which Winograd's transforms cost less than they save
+WINOGRAD = 32
 #: patches of so few values (input channels times taps) are cheaper to copy than to address
 NARROW = 64
 
@@ -29,6 +31,14 @@ Pair = tuple[int, int]
 def _mirrored(w: Float) -> Float:
     """Kernel of the input gradient: taps turned round, input and output channels exchanged."""
     return np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
+
+
+def _dense(x: NDArray[Any], w: Float, padding: Pair, out: Float) -> None:
+    """Stride 1 from register tiles; Winograd's form where the transforms pay."""
+    if w.shape[:2] == (3, 3) and min(w.shape[2:]) >= WINOGRAD:
+        winograd.conv(x, w, padding, out)
+    else:
+        tiles.conv(x, w, padding, out)
 
 
 def conv2d(
@@ -51,7 +61,7 @@ def conv2d(
     elif spikes and share <= SPIKE_DENSITY:
         walks.conv(x, w, stride, padding, out)
     elif flat:
-        tiles.conv(x, w, padding, out)
+        _dense(x, w, padding, out)
     else:
         patches.conv(x, w, stride, padding, out)
     if bias is not None:
@@ -72,7 +82,7 @@ def conv2d_input_grad(
     elif connectivity <= SURVIVORS:
         survivors.conv(dy, mirrored, turned, dx)
     else:
-        tiles.conv(dy, mirrored, turned, dx)
+        _dense(dy, mirrored, turned, dx)
 
 
 def conv2d_weight_grad(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
 from snnr.kernels.cpu.gemm import matmul
-from snnr.kernels.cpu.panels import panels_of
-from snnr.kernels.cpu.rows import add, scaled_sum, zero
+from snnr.kernels.cpu.panels import panel_width, panels_of
+from snnr.kernels.cpu.rows import add, copy_padded, scaled_sum, zero
 from snnr.kernels.cpu.vector import (
     NARROW,
     WIDE,
@@ -41,42 +41,46 @@ Float = NDArray[np.floating[Any]]
 
 
 @jit(parallel=True)
-def _walk(panels: Any, index: Any, slot: int, count: Any, value: Any, scale: Any, base: Any,
-          acc: Any, out: Any) -> None:  # fmt: skip
-    """out[m] = scale * (sum of the panel rows that the list of m names, times value) + base.
+def _walk(matrix: Any, index: Any, slot: int, count: Any, value: Any, scale: Any, base: Any,
+          panels: Any, acc: Any, out: Any) -> None:  # fmt: skip
+    """out[m] = scale * (sum of the matrix rows that the list of m names, times value) + base.
 
-    The list of m is index[m*slot : m*slot + count[m]]; an empty `value` stands for ones.
+    The list of m is index[m*slot : m*slot + count[m]]; an empty `value` stands for ones. A thread
+    copies a panel of columns of the matrix into its own cache and serves all its m from there.
     """
-    blocks, depth, width = panels.shape
+    chunks, depth, width = panels.shape
     rows, columns = out.shape
-    # contiguous tasks share a panel, which then stays in cache
-    tasks = blocks * rows
-    chunks = acc.shape[0]
+    tasks = ((columns + width - 1) // width) * rows
     for chunk in prange(chunks):
         mine = acc[chunk]
+        panel = panels[chunk]
+        packed = -1
         for task in range(tasks * chunk // chunks, tasks * (chunk + 1) // chunks):
             p = task // rows
             m = task % rows
-            panel = p * depth * width
+            first = p * width
+            last = min(first + width, columns)
+            if p != packed:
+                for r in range(depth):
+                    copy_padded(matrix[r, first:last], panel[r])
+                packed = p
             start = m * slot
             stop = start + count[m]
             zero(mine)
             if value.size > 0:
                 if width == WIDE:
-                    gather_scaled(panels, panel, width, index, start, stop, value, mine, 0)
+                    gather_scaled(panel, 0, width, index, start, stop, value, mine, 0)
                 else:
-                    gather_scaled_narrow(panels, panel, width, index, start, stop, value, mine, 0)
+                    gather_scaled_narrow(panel, 0, width, index, start, stop, value, mine, 0)
             elif width == WIDE:
-                gather(panels, panel, width, index, start, stop, mine, 0)
+                gather(panel, 0, width, index, start, stop, mine, 0)
             else:
-                gather_narrow(panels, panel, width, index, start, stop, mine, 0)
-            first = p * width
-            last = min(first + width, columns)
+                gather_narrow(panel, 0, width, index, start, stop, mine, 0)
             scaled_sum(mine, scale, base[first:last], out[m, first:last])
 
 
 def _walk_lists(
-    panels: Float,
+    matrix: Float,
     index: NDArray[Any],
     count: NDArray[Any],
     value: NDArray[Any] | None,
@@ -84,13 +88,15 @@ def _walk_lists(
     base: Float | None,
     out: Float,
 ) -> None:
-    acc = empty((numba.get_num_threads() * CHUNKS, panels.shape[2]), out.dtype)
+    threads = numba.get_num_threads()
+    panels = empty((threads, matrix.shape[0], panel_width(out.shape[1])), out.dtype)
+    acc = empty((threads, panels.shape[2]), out.dtype)
     values = np.empty((0, 0), out.dtype) if value is None else value
     start = np.zeros(out.shape[1], out.dtype) if base is None else base
     factor = out.dtype.type(scale)
     _walk(
-        panels, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor, start, acc,
-        out,
+        matrix, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor, start,
+        panels, acc, out,
     )  # fmt: skip
 
 
@@ -105,7 +111,7 @@ def linear(
     if x.dtype == np.uint8:
         if events.density(x) <= SPIKE_DENSITY:
             index, count = events.by_row(x)
-            _walk_lists(panels_of(w), index, count, None, scale, bias, out)
+            _walk_lists(w, index, count, None, scale, bias, out)
             return
         x = _as_float(x, out.dtype)
     elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
@@ -113,7 +119,7 @@ def linear(
         base = _background(x[0, 0], w, scale)
         if bias is not None:
             base += bias
-        _walk_lists(panels_of(w), index, count, value, scale, base, out)
+        _walk_lists(w, index, count, value, scale, base, out)
         return
     matmul(x, w, out)
     if scale != 1.0:
@@ -141,13 +147,13 @@ def linear_weight_grad(x: NDArray[Any], dy: Float, dw: Float, scale: float = 1.0
     if x.dtype == np.uint8:
         if events.density(x) <= SPIKE_DENSITY:
             index, count = events.by_column(x)
-            _walk_lists(panels_of(dy), index, count, None, scale, None, dw)
+            _walk_lists(dy, index, count, None, scale, None, dw)
             return
         x = _as_float(x, dw.dtype)
     elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
         index, value, count = events.unlike(np.ascontiguousarray(x.T), x[0, 0])
         base = _background(x[0, 0], dy, scale)
-        _walk_lists(panels_of(dy), index, count, value, scale, base, dw)
+        _walk_lists(dy, index, count, value, scale, base, dw)
         return
     matmul(x.T, dy, dw)
     if scale != 1.0:
@@ -187,7 +193,7 @@ def linear_input_grad(
     if width <= FEW:
         lists = np.tile(np.arange(width, dtype=np.uint16), (rows, 1))
         count = np.full(rows, width, np.int64)
-        _walk_lists(panels_of(w.T), lists, count, dy, scale, None, dx)
+        _walk_lists(w.T, lists, count, dy, scale, None, dx)
     elif connectivity <= SURVIVORS and rows >= NARROW:
         panels = panels_of(dy.T, WIDE)
         chunks = numba.get_num_threads() * CHUNKS
