@@ -1,0 +1,75 @@
+"""The command line. Commands are loaded when they run, so that `snnr --help` is quick."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+#: command -> (module, one line of help); listed here so that the overview imports no command
+COMMANDS = {
+    "train": ("snnr.cli.train", "Train and prune a network."),
+    "eval": ("snnr.cli.eval", "Accuracy, loss, connectivity, firing rates and operations."),
+    "inspect": ("snnr.cli.inspect", "What is inside a checkpoint, layer by layer."),
+    "data": ("snnr.cli.data", "List, download and check data sets."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for, and turns errors into one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command: exit code 1 for failures, 2 for wrong settings, 130 after Ctrl-C."""
+        from snnr.errors import ConfigError, SnnrError
+
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            text = str(error) or "interrupted"
+            click.echo(text[:1].upper() + text[1:], err=True)
+            ctx.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.meta.get("snnr.debug"):
+                raise
+            text = " ".join(str(error).split())
+            if not isinstance(error, SnnrError):
+                text = f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+            click.echo(f"Error: {text}", err=True)
+            ctx.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from snnr import __version__
+
+        click.echo(f"snnr {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    help="Show the version and exit.",
+)  # fmt: skip
+def main() -> None:
+    """Very sparse spiking neural networks: train, prune and run them.
+
+    \b
+    Example:
+      snnr train mnist --prior 1e-3
+      snnr eval runs/mnist-grad-r-prior0.001-seed0/checkpoint.h5
+    """

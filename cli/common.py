@@ -1,0 +1,129 @@
+"""Options and output that commands share. Imports nothing heavy."""
+
+import json
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+class Names(click.ParamType):
+    """A choice whose names are looked up when they are needed: "module:DICTIONARY"."""
+
+    name = "name"
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def names(self) -> list[str]:
+        module, table = self.source.split(":")
+        return list(getattr(import_module(module), table))
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        return f"[{'|'.join(self.names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.names():
+            self.fail(f"{value!r} is not one of {', '.join(self.names())}", param, ctx)
+        return value
+
+
+def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta["snnr.debug"] = value
+
+
+def output_options(function: Command) -> Command:
+    """--json, -q and --debug."""
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=_debug,
+                     help="Show the traceback of an error."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+        click.option("--json", "as_json", is_flag=True,
+                     help="Print the result as one JSON object on stdout."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def machine_options(function: Command) -> Command:
+    """--device and --threads."""
+    for option in (
+        click.option("--threads", type=click.IntRange(min=1),
+                     help="Threads of the kernels.  [default: all cores]"),
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+                     show_default=True, help="Where the network runs."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def data_dir_option(function: Command) -> Command:
+    """--data-dir."""
+    return click.option(
+        "--data-dir", type=click.Path(file_okay=False, path_type=Path),
+        help="Folder of data sets.  [default: $SNNR_DATA_DIR, then the cache]",
+    )(function)  # fmt: skip
+
+
+def note(text: str, quiet: bool = False) -> None:
+    """A line of progress."""
+    if not quiet:
+        click.echo(text, err=True)
+
+
+def settle(device: str, threads: int | None, quiet: bool) -> str:
+    """Choose device and threads, announce a first compilation; returns the device."""
+    from snnr import kernels
+    from snnr.kernels import jit
+    from snnr.kernels.threads import set_threads
+
+    chosen = kernels.resolve(device)
+    count = set_threads(threads)
+    note(f"device {chosen}, {count} thread{'s' * (count != 1)}", quiet)
+    if chosen == "cpu" and not jit.cache_is_warm():
+        note("first run: compiling kernels for this machine, which takes a minute once", quiet)
+    return chosen
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Exactly one JSON object on stdout."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Names and values, aligned."""
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        click.echo(f"{name:<{width}}  {value}")
+
+
+def print_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
+) -> None:
+    """Columns, aligned to the right but for those in `left`."""
+    cells = [list(titles), *map(list, rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(titles))]
+    for row in cells:
+        texts = [
+            text.ljust(width) if i in left else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(texts).rstrip())
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """A share as per cent; "-" when unknown."""
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

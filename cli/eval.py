@@ -1,0 +1,152 @@
+"""snnr eval: how good a checkpoint is, and what an image costs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from snnr.cli.common import (
+    data_dir_option,
+    machine_options,
+    output_options,
+    percent,
+    print_json,
+    print_pairs,
+    settle,
+)
+
+if TYPE_CHECKING:
+    from snnr.evaluation import Evaluation
+
+
+def _dense(**arguments: Any) -> "Evaluation":
+    """The engine that trains: kernels that choose by what they meet."""
+    from snnr.evaluation import evaluate
+
+    return evaluate(**arguments)
+
+
+#: engine -> function with the arguments of `snnr.evaluation.evaluate`
+ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense}
+
+
+@click.command(name="eval", short_help="Accuracy, loss, connectivity, rates and operations.")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "--dataset", metavar="NAME|FILE", help="Another data set.  [default: the one of the training]"
+)
+@click.option(
+    "--engine",
+    type=click.Choice(list(ENGINES)),
+    default="dense",
+    show_default=True,
+    help="What runs the network.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Images at a time.  [default: what fits 256 MiB]",
+)
+@data_dir_option
+@machine_options
+@output_options
+def command(
+    checkpoint: Path,
+    dataset: str | None,
+    engine: str,
+    batch_size: int | None,
+    data_dir: Path | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run CHECKPOINT (a file, or the folder of a run) on the test images.
+
+    Synaptic operations are what an event-driven machine does for one image: a spike meets a
+    connection that survived. Layers with analog input count multiply-accumulates instead.
+
+    \b
+    Examples:
+      snnr eval runs/mnist-grad-r-prior0.001-seed0
+      snnr eval checkpoint.h5 --json
+    """
+    from snnr.cli.progress import Display, Downloads
+    from snnr.cli.results import connections, layer_rows, print_layers, provenance
+
+    from snnr import data, kernels
+    from snnr.augment import Augmenter
+    from snnr.checkpoint import load
+    from snnr.errors import CheckpointError
+
+    path = checkpoint / "checkpoint.h5" if checkpoint.is_dir() else checkpoint
+    found = load(path, settle(device, threads, quiet), with_optimizer=False)
+    config = found.config
+    name = dataset or config.get("dataset")
+    if not isinstance(name, str):
+        raise CheckpointError(f"{path} does not say what it was trained on; give --dataset")
+    folder = data_dir or (config.get("data_dir") if dataset is None else None)
+    images = data.load(name, folder, progress=Downloads(quiet))
+    trained = config.get("data") or {}
+    if trained and trained.get("image_shape") != list(images.image_shape):
+        raise CheckpointError(
+            f"{path} takes images of {trained.get('image_shape')}, {images.name} has "
+            f"{list(images.image_shape)}; give a --dataset of that shape"
+        )
+    display = Display()
+    augmenter = Augmenter(
+        None,
+        trained.get("mean", images.mean),
+        trained.get("std", images.std),
+        kernels.table(found.network.device),
+    )
+    result = ENGINES[engine](
+        network=found.network,
+        images=images.x_test,
+        labels=images.y_test,
+        augmenter=augmenter,
+        loss=config.get("loss", "mse"),
+        batch_size=batch_size,
+        report=None if quiet else display.evaluation,
+    )
+    if not quiet:
+        display.clear()
+    activity = result.activity
+    assert activity is not None
+    layers = layer_rows(
+        found.network,
+        {name: n.firing_rate for name, n in activity.neurons.items()},
+        {name: n.silent for name, n in activity.neurons.items()},
+    )
+    if as_json:
+        print_json(
+            {
+                "accuracy": result.accuracy,
+                "loss": result.loss,
+                "connectivity": found.connectivity,
+                "layers": layers,
+                **provenance(config, found.history),
+                "checkpoint": str(path),
+                "dataset": name,
+                "engine": engine,
+                "images": result.images,
+                "images_per_second": result.images / result.seconds,
+                "synaptic_operations": activity.sops,
+                "multiply_accumulates": activity.macs,
+                "layer_synaptic_operations": activity.synaptic_operations,
+                "layer_multiply_accumulates": activity.multiply_accumulates,
+            }
+        )
+        return
+    print_pairs(
+        [
+            ("accuracy", f"{percent(result.accuracy)} of {result.images:,} images"),
+            ("loss", f"{result.loss:.5f}"),
+            ("connectivity", connections(layers)),
+            ("operations", f"{activity.sops:,.0f} synaptic, {activity.macs:,.0f} "
+                           "multiply-accumulates per image"),
+            ("speed", f"{result.images / result.seconds:,.0f} images per second ({engine})"),
+        ]
+    )  # fmt: skip
+    click.echo()
+    print_layers(layers)

@@ -1,0 +1,95 @@
+"""Progress on stderr: a bar on a terminal, plain lines otherwise."""
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from snnr.training import Callback, Trainer
+
+_REFRESH = 0.1  # seconds between two states of the bar
+_PATIENCE = 30.0  # seconds between two lines within an epoch, without a terminal
+
+
+class Display(Callback):
+    """Follows a training; on a terminal a bar is drawn over and over in the last line."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
+        self._wait = _REFRESH if self.terminal else _PATIENCE
+        self._due = time.monotonic() + self._wait
+
+    def step(self, trainer: Trainer) -> None:
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + self._wait
+        place = f"epoch {trainer.epoch + 1}/{trainer.epochs}"
+        state = f"step {trainer.position}/{trainer.batches}  loss {trainer.mean_loss:.4f}"
+        if self.terminal:
+            self.draw(place, trainer.position / trainer.batches, state)
+        else:
+            click.echo(f"{place}  {state}", err=True)
+
+    def evaluation(self, done: int, total: int) -> None:
+        if self.terminal and time.monotonic() >= self._due:
+            self._due = time.monotonic() + self._wait
+            self.draw("testing", done / total, f"image {done}/{total}")
+
+    def epoch(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
+        self.clear()
+        width = len(str(trainer.epochs))
+        click.echo(
+            f"epoch {row['epoch']:>{width}}/{trainer.epochs}"
+            f"  loss {row['train_loss']:.4f}"
+            f"  train {100 * row['train_accuracy']:.2f} %"
+            f"  test {100 * row['test_accuracy']:.2f} %"
+            f"  connectivity {100 * row['connectivity']:.2f} %"
+            f"  pruned {sum(row['pruned'].values())}"
+            f"  regrown {sum(row['regrown'].values())}"
+            f"  {row['seconds']:.1f} s",
+            err=True,
+        )
+
+    def draw(self, title: str, share: float, state: str) -> None:
+        """One state of the bar."""
+        room = shutil.get_terminal_size().columns - len(title) - len(state) - 8
+        width = max(0, min(30, room))
+        full = round(width * share)
+        bar = f"[{'#' * full}{'.' * (width - full)}] " if width else ""
+        line = f"{title} {bar}{state}"[: shutil.get_terminal_size().columns - 1]
+        click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self.terminal:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+class Downloads:
+    """Progress of reading and fetching files, as `snnr.data` reports it.
+
+    lines : without a terminal, a line per file.
+    """
+
+    def __init__(self, quiet: bool, lines: bool = False) -> None:
+        self.quiet = quiet
+        self.lines = lines
+        self._display = Display()
+        self._seen: set[str] = set()
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        if self.quiet:
+            return
+        if not self._display.terminal:
+            if self.lines and what not in self._seen:
+                self._seen.add(what)
+                click.echo(what, err=True)
+            return
+        share = min(1.0, done / total) if total else 0.0
+        of = f" of {total / 1e6:.1f}" if total else ""
+        self._display.draw(what.rsplit("/", 1)[-1], share, f"{done / 1e6:.1f}{of} MB")
+        if total and done >= total:
+            self._display.clear()

@@ -1,0 +1,73 @@
+"""What `train` and `eval` print: the same table and the same JSON."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from snnr.cli.common import percent, print_table
+
+from snnr.metrics import driven_neurons, layer_connectivity
+from snnr.nn import Sequential
+from snnr.optim import METHODS
+
+
+def layer_rows(
+    network: Sequential, firing_rate: Mapping[str, float], silent: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """One mapping per weight layer, with the activity of the neurons that it drives."""
+    driven = driven_neurons(network)
+    return [
+        {
+            "name": part.name,
+            "shape": list(part.shape),
+            "weights": part.weights,
+            "nonzero": part.nonzero,
+            "connectivity": part.connectivity,
+            "neurons": driven.get(part.name),
+            "firing_rate": firing_rate.get(driven.get(part.name, "")),
+            "silent": silent.get(driven.get(part.name, "")),
+        }
+        for part in layer_connectivity(network)
+    ]
+
+
+def print_layers(layers: list[dict[str, Any]]) -> None:
+    """The table of layers."""
+    print_table(
+        ("layer", "shape", "nonzero", "connectivity", "firing rate", "silent"),
+        [
+            (
+                layer["name"],
+                "x".join(map(str, layer["shape"])),
+                f"{layer['nonzero']:,}",
+                percent(layer["connectivity"]),
+                percent(layer["firing_rate"]),
+                percent(layer["silent"], 1),
+            )
+            for layer in layers
+        ],
+    )
+
+
+def connections(layers: list[dict[str, Any]]) -> str:
+    """For example: 5.21 % (33,094 of 635,200 weights)."""
+    nonzero = sum(layer["nonzero"] for layer in layers)
+    weights = sum(layer["weights"] for layer in layers)
+    return f"{percent(nonzero / max(weights, 1))} ({nonzero:,} of {weights:,} weights)"
+
+
+def provenance(config: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, Any]:
+    """How a network came about, for JSON."""
+    seconds = history.get("seconds", [])
+    return {
+        "epochs": len(seconds),
+        "seconds": sum(seconds),
+        "seconds_per_epoch": sum(seconds) / max(len(seconds), 1),
+        **{key: config.get(key) for key in ("dataset", "net", "seed", "method")},
+        **{key: config.get(key) for key in ("prior", "sparsity")},
+    }
+
+
+def takes(method: str, setting: str) -> bool:
+    """Whether a method has that setting."""
+    return setting in inspect.signature(METHODS[method].__init__).parameters
