@@ -78,6 +78,7 @@ def command(
     from snnr.augment import Augmenter
     from snnr.checkpoint import load
     from snnr.errors import CheckpointError
+    from snnr.metrics import connectivity
 
     path = checkpoint / "checkpoint.h5" if checkpoint.is_dir() else checkpoint
     found = load(path, settle(device, threads, quiet), with_optimizer=False)
@@ -123,7 +124,7 @@ def command(
             {
                 "accuracy": result.accuracy,
                 "loss": result.loss,
-                "connectivity": found.connectivity,
+                "connectivity": connectivity(found.network),
                 "layers": layers,
                 **provenance(config, found.history),
                 "checkpoint": str(path),
