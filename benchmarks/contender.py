@@ -77,6 +77,8 @@ class Snnr:
         self.optimizer.step()
         for name, parameter in self.params.items():
             record.weights[name] = sample(parameter.data)
+        weights = [p.data for p in self.params.values() if p.role == "weight"]
+        record.connectivity = sum(map(np.count_nonzero, weights)) / sum(w.size for w in weights)
         return record
 
     def watch(self, record: Record, images: Array) -> None:

@@ -102,7 +102,8 @@ def _cifar10_conv() -> tuple[Layer, ...]:
 WORKS: dict[str, Work] = {
     work.name: work
     for work in (
-        Work("mnist_fc", (1, 28, 28), 8, 128, 8, _mnist_fc()),
+        # a smaller step, or the many short steps would move the firing rates
+        Work("mnist_fc", (1, 28, 28), 8, 128, 8, _mnist_fc(), lr=2e-5),
         Work("csnn", (1, 28, 28), 4, 32, 4, _csnn()),
         Work("cifar10_conv", (3, 32, 32), 8, 4, 4, _cifar10_conv()),
     )

@@ -31,7 +31,8 @@ class Record:
     ``spikes``: density after each LIF layer; ``inputs``: share of nonzeros that each weight
     layer receives (after pooling and dropout); ``grad_norms``: L2 norms by parameter;
     ``grads`` and ``weights``: a fixed sample of each parameter's gradient, and of the
-    parameter after the step, in the public shape's order.
+    parameter after the step, in the public shape's order; ``connectivity``: share of prunable
+    weights that are not zero after it.
     """
 
     loss: float = 0.0
@@ -40,10 +41,11 @@ class Record:
     grad_norms: dict[str, float] = dataclasses.field(default_factory=dict)
     grads: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     weights: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    connectivity: float = 1.0
 
     def brief(self) -> dict[str, Any]:
         """Without the samples."""
-        keep = ("loss", "spikes", "inputs", "grad_norms")
+        keep = ("loss", "spikes", "inputs", "grad_norms", "connectivity")
         return {name: getattr(self, name) for name in keep}
 
 

@@ -145,6 +145,9 @@ class _Maker:
             # theta is lowered until the wanted share is left above zero
             magnitude = np.abs(start)
             theta = magnitude - np.quantile(magnitude, 1 - self.connectivity)
+            # scaled so that the layer's currents stay as large as before
+            left = np.maximum(theta, 0)
+            theta *= np.sqrt(np.square(start).sum() / np.square(left).sum())
             self.theta[name] = theta.astype(np.float32)
             self.sign[name] = np.where(start < 0, -1, 1).astype(np.int8)
             start = self.sign[name] * np.maximum(self.theta[name], 0)

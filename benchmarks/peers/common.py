@@ -142,6 +142,9 @@ class TorchPeer:
         self.optimizer.step()
         for name, parameter in self.parameters().items():
             record.weights[name] = sample(parameter.detach().contiguous().numpy())
+        weights = [p for p in self.parameters().values() if p.ndim > 1]
+        nonzero = sum(torch.count_nonzero(w).item() for w in weights)
+        record.connectivity = nonzero / sum(w.numel() for w in weights)
         return record
 
 

@@ -1,0 +1,179 @@
+"""How the time of snnr's training step follows connectivity and spike density.
+
+    python benchmarks/sparsity.py [--work csnn --work mnist_fc] [--json FILE] [--png FILE]
+
+Connectivity: theta is lowered until the wanted share of weights is above zero; the prior is off
+and the learning rate tiny, so that it stays. Density: the BatchNorm shift (or the scale of the
+weights) is chosen so that every layer fires that often. With ``--peer eager`` a dense
+PyTorch contender runs beside snnr, which shows what does not follow sparsity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import workload as workloads
+from harness import Process, Quiet, pick, turn
+from networks import WORKS, Work
+from report import machine, number, summary, table
+
+CONNECTIVITY = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+DENSITY = (0.02, 0.05, 0.1, 0.2, 0.4)
+STEPS_A_TURN = {"mnist_fc": 20, "csnn": 3, "cifar10_conv": 1}
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--work", action="append", choices=list(WORKS), help="default: csnn and mnist_fc")
+    add("--peer", action="append", default=[], help="dense contender to run beside snnr")
+    add("--peer-python", default=sys.executable, help="interpreter that has the peers")
+    add("--rounds", type=int, default=6, help="turns at every point")
+    add("--threads", type=int, default=2, help="cores to use")
+    add("--patience", type=float, default=0, help="seconds a point may repeat disturbed turns")
+    add("--json", type=Path, help="write everything measured to this file")
+    add("--png", type=Path, help="draw a chart (needs matplotlib)")
+    return parser.parse_args()
+
+
+def point(
+    work: Work, density: float, connectivity: float, args: argparse.Namespace, cpus: set[int]
+) -> list[dict[str, Any]]:
+    """Step times of all contenders at one density and connectivity."""
+    # a folder of its own: a dozen workloads are too much for the cache
+    folder = tempfile.TemporaryDirectory()
+    path = workloads.prepare(work, density, connectivity, Path(folder.name))
+    processes: list[Process] = []
+    quiet = Quiet()
+    told = []
+    try:
+        chosen, notes = pick(["snnr", *args.peer], work.name, args.peer_python)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+        for name, python in chosen:
+            process = Process(name, python, path, cpus)
+            processes.append(process)
+            process.first = process.probe()
+            process.steps(2)
+        ends = time.perf_counter() + args.patience
+        for _ in range(args.rounds):
+            for process in processes:
+                others = [p for p in processes if p is not process]
+                times, part = turn(process, others, STEPS_A_TURN[work.name], cpus)
+                while part.disturbed() and time.perf_counter() < ends:
+                    time.sleep(1)
+                    times, part = turn(process, others, STEPS_A_TURN[work.name], cpus)
+                process.times += times
+                quiet.add(part)
+        for process in processes:
+            last = process.probe()
+            told.append(
+                {
+                    "contender": process.name,
+                    "density": density,
+                    "connectivity": connectivity,
+                    **summary(process.times),
+                    "spikes": last.spikes,
+                    "inputs": last.inputs,
+                    "connectivity_at_end": last.connectivity,
+                    "cores_used_by_others": quiet.shares(),
+                }
+            )
+    finally:
+        for process in processes:
+            process.close()
+        folder.cleanup()
+    return told
+
+
+def show(work: Work, along: str, points: list[dict[str, Any]]) -> None:
+    """Print one series as a table."""
+    rows = []
+    first = {p["contender"]: p["median_ms"] for p in reversed(points)}
+    for p in points:
+        fires = p["spikes"].values()
+        rows.append(
+            [
+                p["contender"],
+                f"{100 * p['connectivity']:g} %",
+                f"{100 * p['connectivity_at_end']:.2f} %",
+                f"{100 * min(fires):.0f}-{100 * max(fires):.0f} %",
+                number(p["median_ms"]),
+                f"{number(p['p10_ms'])}-{number(p['p90_ms'])}",
+                f"{first[p['contender']] / p['median_ms']:.2f}x",
+                "yes" if max(p["cores_used_by_others"].values()) <= 0.1 else "NO",
+            ]
+        )
+    print(f"\n{work.name}: batch {work.batch}, T={work.timesteps}, against {along}")
+    head = ["contender", "weights", "at the end", "layers fire", "median ms", "p10-p90"]
+    print(table([*head, "faster", "quiet"], rows), flush=True)
+
+
+def draw(series: dict[str, dict[str, list[dict[str, Any]]]], path: Path) -> None:
+    """A chart: one row per work, step time against connectivity and against density."""
+    try:
+        import matplotlib
+    except ImportError:
+        print(f"{path} not drawn: matplotlib is not installed", file=sys.stderr)
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        len(series), 2, figsize=(9, 3.2 * len(series)), squeeze=False, layout="constrained"
+    )
+    for row, (name, kinds) in zip(axes, series.items(), strict=True):
+        for axis, (along, points) in zip(row, kinds.items(), strict=True):
+            for contender in dict.fromkeys(p["contender"] for p in points):
+                mine = [p for p in points if p["contender"] == contender]
+                x = [100 * p[along] for p in mine]
+                axis.plot(x, [p["median_ms"] for p in mine], marker="o", label=contender)
+                low, high = ([p[key] for p in mine] for key in ("p10_ms", "p90_ms"))
+                axis.fill_between(x, low, high, alpha=0.2)
+            axis.set(xscale="log", xlabel=f"{along}, %", ylabel="training step, ms", title=name)
+            axis.set_xticks(x, [f"{value:g}" for value in x])
+            axis.minorticks_off()
+            axis.set_ylim(bottom=0)
+            axis.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> int:
+    """Entry point."""
+    args = arguments()
+    cpus = set(sorted(os.sched_getaffinity(0))[: args.threads])
+    series: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for name in args.work or ["csnn", "mnist_fc"]:
+        # weights hardly move: connectivity and density stay what they were made to be
+        work = dataclasses.replace(WORKS[name], lr=1e-8, prior=0.0)
+        kinds: dict[str, list[dict[str, Any]]] = {"connectivity": [], "density": []}
+        series[name] = kinds
+        for connectivity in CONNECTIVITY:
+            kinds["connectivity"] += point(work, 0.1, connectivity, args, cpus)
+        show(work, "connectivity", kinds["connectivity"])
+        for density in DENSITY:
+            kinds["density"] += point(work, density, 1.0, args, cpus)
+        show(work, "spike density", kinds["density"])
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        content = {"machine": machine(), "threads": args.threads, "works": series}
+        args.json.write_text(json.dumps(content, indent=1) + "\n")
+    if args.png:
+        draw(series, args.png)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
