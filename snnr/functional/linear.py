@@ -35,8 +35,9 @@ class Linear(Function):
         self.connectivity = getattr(weight, "connectivity", 1.0)
         out = empty((rows.shape[0], weight.shape[0]), weight.dtype)
         self.kernels["linear"](
-            rows, self.weight, None if bias is None else bias.data, out, self.factor
-        )
+            rows, self.weight, None if bias is None else bias.data, out, self.factor,
+            self.connectivity,
+        )  # fmt: skip
         return out.reshape(*lead, weight.shape[0])
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:

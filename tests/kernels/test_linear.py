@@ -40,6 +40,46 @@ def test_linear(kernels, shape, kind):
     compare(kernels, "linear", ("out",), x=x, w=w, bias=bias, out=out, scale=0.25)
 
 
+def test_matmul_deeper_than_a_block(kernels):
+    generator = np.random.default_rng(7)
+    a, b = normal(generator, (15, 2100)), normal(generator, (2100, 33))
+    compare(kernels, "matmul", ("out",), a=a, b=b, out=np.empty((15, 33), np.float32))
+    a, b = normal(generator, (2100, 40)).T, normal(generator, (2100, 3))
+    compare(kernels, "matmul", ("out",), a=a, b=b, out=np.empty((40, 3), np.float32))
+
+
+@pytest.mark.parametrize("connectivity", [0.1, 0.02, 0.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_linear_over_spikes_and_survivors(kernels, shape, connectivity):
+    (m, k, o) = shape
+    generator = np.random.default_rng(8)
+    w = pruned(generator, (k, o), connectivity, np.float32)
+    for density in (0.0, 0.2, 1.0):
+        compare(
+            kernels,
+            "linear",
+            ("out",),
+            x=spikes(generator, (m, k), density),
+            w=w,
+            bias=normal(generator, (o,)),
+            out=np.empty((m, o), np.float32),
+            scale=2.0,
+            connectivity=connectivity,
+        )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_floats_on_a_background(kernels, shape, share):
+    (m, k, o) = shape
+    generator = np.random.default_rng(9)
+    x = np.where(generator.random((m, k)) < share, normal(generator, (m, k)), np.float32(-0.42))
+    w, dy, bias = normal(generator, (k, o)), normal(generator, (m, o)), normal(generator, (o,))
+    out, dw = np.empty((m, o), np.float32), np.empty((k, o), np.float32)
+    compare(kernels, "linear", ("out",), floor=1.0, x=x, w=w, bias=bias, out=out, scale=0.5)
+    compare(kernels, "linear_weight_grad", ("dw",), floor=1.0, x=x, dy=dy, dw=dw, scale=0.5)
+
+
 @pytest.mark.parametrize("connectivity", [1.0, 0.3, 0.03, 0.0])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_linear_input_grad(kernels, shape, connectivity):

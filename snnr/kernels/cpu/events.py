@@ -23,7 +23,7 @@ def index_type(largest: int) -> type[np.unsignedinteger[Any]]:
 
 
 @jit()
-def _bits(flags: Any, start: int, stop: int) -> np.uint64:
+def bits_of(flags: Any, start: int, stop: int) -> np.uint64:
     """Bit i tells whether flags[start + i] is set, for at most 64 flags below `stop`."""
     if start + MASK <= flags.shape[0]:
         bits = active(flags, start)
@@ -38,10 +38,10 @@ def _bits(flags: Any, start: int, stop: int) -> np.uint64:
 
 
 @jit()
-def _append(flags: Any, start: int, stop: int, first: int, index: Any, n: int) -> int:
+def append(flags: Any, start: int, stop: int, first: int, index: Any, n: int) -> int:
     """Write first + i for every set flags[start + i] to index[n:]; returns the new n."""
     for block in range(start, stop, MASK):
-        bits = _bits(flags, block, stop)
+        bits = bits_of(flags, block, stop)
         base = first + block - start
         while bits:
             index[n] = base + lowest(bits)
@@ -54,7 +54,7 @@ def _append(flags: Any, start: int, stop: int, first: int, index: Any, n: int) -
 def _scatter(flags: Any, start: int, stop: int, name: int, index: Any, count: Any) -> None:
     """Append `name` to the list of every set flags[start + i]: index[i, count[i]++] = name."""
     for block in range(start, stop, MASK):
-        bits = _bits(flags, block, stop)
+        bits = bits_of(flags, block, stop)
         base = block - start
         while bits:
             i = base + lowest(bits)
@@ -66,7 +66,7 @@ def _scatter(flags: Any, start: int, stop: int, name: int, index: Any, count: An
 @jit(parallel=True)
 def _by_row(spikes: Any, columns: int, index: Any, count: Any) -> None:
     for m in prange(count.shape[0]):
-        count[m] = _append(spikes, m * columns, (m + 1) * columns, 0, index[m], 0)
+        count[m] = append(spikes, m * columns, (m + 1) * columns, 0, index[m], 0)
 
 
 @jit(parallel=True)
@@ -93,7 +93,7 @@ def _by_pixel(spikes: Any, channels: int, code: Any, start: Any) -> None:
         for x in range(width):
             start[b, y, x] = n
             first = (row * width + x) * channels
-            n = _append(spikes, first, first + channels, x * channels, code[b, y], n)
+            n = append(spikes, first, first + channels, x * channels, code[b, y], n)
         start[b, y, width] = n
 
 

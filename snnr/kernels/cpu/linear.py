@@ -6,7 +6,6 @@ same on the shapes of the paper's networks (benchmarks/sparsity.py draws the cur
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
@@ -14,16 +13,9 @@ from numpy.typing import NDArray
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
 from snnr.kernels.cpu.gemm import matmul
-from snnr.kernels.cpu.panels import panel_width, panels_of
-from snnr.kernels.cpu.rows import add, copy_padded, scaled_sum, zero
-from snnr.kernels.cpu.vector import (
-    NARROW,
-    WIDE,
-    gather,
-    gather_narrow,
-    gather_scaled,
-    gather_scaled_narrow,
-)
+from snnr.kernels.cpu.linear_walks import walk_both, walk_lists, walk_survivors
+from snnr.kernels.cpu.rows import add, zero
+from snnr.kernels.cpu.vector import NARROW
 from snnr.kernels.jit import jit
 
 #: spike density above which the dense product is quicker
@@ -34,74 +26,17 @@ FLOAT_DENSITY = 0.25
 SURVIVORS = 0.12
 #: output widths up to which the input gradient is a handful of scaled rows, not a GEMM
 FEW = 32
-#: chunks of work per thread
-CHUNKS = 4
 
 Float = NDArray[np.floating[Any]]
 
 
-@jit(parallel=True)
-def _walk(matrix: Any, index: Any, slot: int, count: Any, value: Any, scale: Any, base: Any,
-          panels: Any, acc: Any, out: Any) -> None:  # fmt: skip
-    """out[m] = scale * (sum of the matrix rows that the list of m names, times value) + base.
-
-    The list of m is index[m*slot : m*slot + count[m]]; an empty `value` stands for ones. A thread
-    copies a panel of columns of the matrix into its own cache and serves all its m from there.
-    """
-    chunks, depth, width = panels.shape
-    rows, columns = out.shape
-    tasks = ((columns + width - 1) // width) * rows
-    for chunk in prange(chunks):
-        mine = acc[chunk]
-        panel = panels[chunk]
-        packed = -1
-        for task in range(tasks * chunk // chunks, tasks * (chunk + 1) // chunks):
-            p = task // rows
-            m = task % rows
-            first = p * width
-            last = min(first + width, columns)
-            if p != packed:
-                for r in range(depth):
-                    copy_padded(matrix[r, first:last], panel[r])
-                packed = p
-            start = m * slot
-            stop = start + count[m]
-            zero(mine)
-            if value.size > 0:
-                if width == WIDE:
-                    gather_scaled(panel, 0, width, index, start, stop, value, mine, 0)
-                else:
-                    gather_scaled_narrow(panel, 0, width, index, start, stop, value, mine, 0)
-            elif width == WIDE:
-                gather(panel, 0, width, index, start, stop, mine, 0)
-            else:
-                gather_narrow(panel, 0, width, index, start, stop, mine, 0)
-            scaled_sum(mine, scale, base[first:last], out[m, first:last])
-
-
-def _walk_lists(
-    matrix: Float,
-    index: NDArray[Any],
-    count: NDArray[Any],
-    value: NDArray[Any] | None,
-    scale: float,
-    base: Float | None,
-    out: Float,
-) -> None:
-    threads = numba.get_num_threads()
-    panels = empty((threads, matrix.shape[0], panel_width(out.shape[1])), out.dtype)
-    acc = empty((threads, panels.shape[2]), out.dtype)
-    values = np.empty((0, 0), out.dtype) if value is None else value
-    start = np.zeros(out.shape[1], out.dtype) if base is None else base
-    factor = out.dtype.type(scale)
-    _walk(
-        matrix, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor, start,
-        panels, acc, out,
-    )  # fmt: skip
-
-
 def linear(
-    x: NDArray[Any], w: Float, bias: Float | None, out: Float, scale: float = 1.0
+    x: NDArray[Any],
+    w: Float,
+    bias: Float | None,
+    out: Float,
+    scale: float = 1.0,
+    connectivity: float = 1.0,
 ) -> None:
     """out[M, O] = scale * x[M, K] @ w[K, O] + bias.
 
@@ -109,9 +44,14 @@ def linear(
     normalised images do: x = (x - b) + b, and b times the column sums of w is a constant.
     """
     if x.dtype == np.uint8:
-        if events.density(x) <= SPIKE_DENSITY:
+        density = events.density(x)
+        if density <= SPIKE_DENSITY and connectivity <= SURVIVORS:
+            walk_both(x, w, out)
+            _finish(out, scale, bias)
+            return
+        if density <= SPIKE_DENSITY:
             index, count = events.by_row(x)
-            _walk_lists(w, index, count, None, scale, bias, out)
+            walk_lists(w, index, count, None, scale, bias, out)
             return
         x = _as_float(x, out.dtype)
     elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
@@ -119,9 +59,13 @@ def linear(
         base = _background(x[0, 0], w, scale)
         if bias is not None:
             base += bias
-        _walk_lists(w, index, count, value, scale, base, out)
+        walk_lists(w, index, count, value, scale, base, out)
         return
     matmul(x, w, out)
+    _finish(out, scale, bias)
+
+
+def _finish(out: Float, scale: float, bias: Float | None) -> None:
     if scale != 1.0:
         out *= out.dtype.type(scale)
     if bias is not None:
@@ -147,42 +91,17 @@ def linear_weight_grad(x: NDArray[Any], dy: Float, dw: Float, scale: float = 1.0
     if x.dtype == np.uint8:
         if events.density(x) <= SPIKE_DENSITY:
             index, count = events.by_column(x)
-            _walk_lists(dy, index, count, None, scale, None, dw)
+            walk_lists(dy, index, count, None, scale, None, dw)
             return
         x = _as_float(x, dw.dtype)
     elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
         index, value, count = events.unlike(np.ascontiguousarray(x.T), x[0, 0])
         base = _background(x[0, 0], dy, scale)
-        _walk_lists(dy, index, count, value, scale, base, dw)
+        walk_lists(dy, index, count, value, scale, base, dw)
         return
     matmul(x.T, dy, dw)
     if scale != 1.0:
         dw *= dw.dtype.type(scale)
-
-
-@jit(parallel=True)
-def _survivors(panels: Any, w: Any, scale: Any, index: Any, value: Any, acc: Any, dx: Any) -> None:
-    """dx[m, k] = scale * sum over surviving w[k, o] of w[k, o] * dy[m, o]; panels hold dy.T."""
-    blocks, depth, width = panels.shape
-    rows, columns = dx.shape
-    chunks = acc.shape[0]
-    for chunk in prange(chunks):
-        mine = acc[chunk]
-        for k in range(columns * chunk // chunks, columns * (chunk + 1) // chunks):
-            n = 0
-            for o in range(depth):
-                index[chunk, n] = o
-                value[chunk, n] = w[k, o]
-                n += np.intp(w[k, o] != 0)
-            start = chunk * (depth + 1)
-            for p in range(blocks):
-                zero(mine)
-                gather_scaled(
-                    panels, p * depth * width, width, index, start, start + n, value, mine, 0
-                )
-                first = p * width
-                for j in range(min(width, rows - first)):
-                    dx[first + j, k] = scale * mine[j]
 
 
 def linear_input_grad(
@@ -193,14 +112,9 @@ def linear_input_grad(
     if width <= FEW:
         lists = np.tile(np.arange(width, dtype=np.uint16), (rows, 1))
         count = np.full(rows, width, np.int64)
-        _walk_lists(w.T, lists, count, dy, scale, None, dx)
+        walk_lists(w.T, lists, count, dy, scale, None, dx)
     elif connectivity <= SURVIVORS and rows >= NARROW:
-        panels = panels_of(dy.T, WIDE)
-        chunks = numba.get_num_threads() * CHUNKS
-        index = empty((chunks, width + 1), np.uint32)
-        value = empty((chunks, width + 1), w.dtype)
-        acc = empty((chunks, WIDE), dx.dtype)
-        _survivors(panels, w, dx.dtype.type(scale), index, value, acc, dx)
+        walk_survivors(dy, w, scale, dx)
     else:
         matmul(dy, w.T, dx)
         if scale != 1.0:

@@ -237,15 +237,19 @@ MASK = 64
 
 @intrinsic
 def active(typing_context, flags, offset):  # type: ignore[no-untyped-def]
-    """Bit i of the result tells whether flags[offset + i] is not zero, for 64 uint8 flags."""
+    """Bit i of the result tells whether flags[offset + i] is not zero, for 64 uint8 or floats."""
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        vector = ir.VectorType(ir.IntType(8), MASK)
+        floats = isinstance(sig.args[0].dtype, types.Float)
+        vector = ir.VectorType(_float(sig.args[0].dtype) if floats else ir.IntType(8), MASK)
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1])
-        loaded = _load(builder, pointer, vector, 1)
-        return builder.bitcast(
-            builder.icmp_unsigned("!=", loaded, ir.Constant(vector, None)), ir.IntType(64)
-        )
+        loaded = _load(builder, pointer, vector, 4 if floats else 1)
+        zero = ir.Constant(vector, None)
+        if floats:
+            bits = builder.fcmp_unordered("!=", loaded, zero)
+        else:
+            bits = builder.icmp_unsigned("!=", loaded, zero)
+        return builder.bitcast(bits, ir.IntType(64))
 
     return types.uint64(flags, types.intp), codegen
 

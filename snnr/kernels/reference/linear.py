@@ -10,7 +10,14 @@ def matmul(a: Array, b: Array, out: Array) -> None:
     out[...] = a.astype(np.float64) @ b.astype(np.float64)
 
 
-def linear(x: Array, w: Array, bias: Array | None, out: Array, scale: float = 1.0) -> None:
+def linear(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    out: Array,
+    scale: float = 1.0,
+    connectivity: float = 1.0,
+) -> None:
     """out[M,O] = scale * x[M,K] @ w[K,O] + bias[O]; x float or uint8."""
     total = scale * (x.astype(np.float64) @ w.astype(np.float64))
     out[...] = total if bias is None else total + bias
