@@ -71,7 +71,9 @@ def load(
     with opened(path) as source:
         root = source.file["/"]
         if source.attribute(root, "format", str, required=False) != layout.FORMAT:
-            source.fail("", f"is not an snnr checkpoint (attribute format is not {layout.FORMAT})")
+            source.fail(
+                "it", f"is not an snnr checkpoint (attribute format is not {layout.FORMAT})"
+            )
         version = source.attribute(root, "format_version", int)
         if not 1 <= version <= layout.VERSION:
             source.fail(

@@ -1,0 +1,106 @@
+"""Counts of spikes and operations against the obvious way to count them."""
+
+import numpy as np
+import pytest
+
+import snnr
+from snnr import metrics, nn
+from snnr.metrics import ActivityCounter, count_spikes, synaptic_operations
+
+
+@pytest.mark.parametrize("steps", [1, 8, 60, 255, 300])
+def test_spikes_are_counted_exactly(steps: int) -> None:
+    rng = np.random.default_rng(0)
+    spikes = (rng.random((steps, 9, 3, 4)) < 0.9).astype(np.uint8)
+    np.testing.assert_array_equal(count_spikes(spikes), spikes.sum(axis=(0, 1), dtype=int))
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "taps"), [(1, 0, 3), (1, 1, 3), (2, 1, 3), (3, 2, 5)]
+)
+def test_operations_of_a_convolution(stride: int, padding: int, taps: int) -> None:
+    rng = np.random.default_rng(1)
+    layer = nn.Conv2d(2, 3, taps, stride, padding, bias=False, rng=2)
+    layer.weight.data[rng.random(layer.weight.shape) < 0.6] = 0
+    spikes = (rng.random((4, 2, 2, 7, 6)) < 0.4).astype(np.uint8)
+    padded = np.pad(spikes, [(0, 0)] * 3 + [(padding, padding)] * 2)
+    expected = 0
+    for y in range(0, padded.shape[-2] - taps + 1, stride):
+        for x in range(0, padded.shape[-1] - taps + 1, stride):
+            window = padded[..., y : y + taps, x : x + taps].reshape(-1, 2 * taps * taps)
+            alive = (layer.weight.data != 0).reshape(3, -1)
+            expected += int((window.astype(int) @ alive.T.astype(int)).sum())
+    assert synaptic_operations(layer, count_spikes(spikes)) == expected
+
+
+def test_activity_of_a_network() -> None:
+    rng = np.random.default_rng(3)
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1, rng=rng),
+        nn.LIF(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64, 6, rng=rng),
+        nn.LIF(),
+        nn.Linear(6, 3, rng=rng),
+        nn.LIF(),
+        T=5,
+    )
+    net[4].weight.data[rng.random((6, 64)) < 0.5] = 0
+    net.eval()
+    images = rng.normal(size=(10, 1, 8, 8)).astype(np.float32) * 3
+    counter = ActivityCounter(net)
+    seen: dict[str, np.ndarray] = {}
+    for start in (0, 4):
+        with snnr.no_grad(), counter.watching():
+            net(images[start : start + 4 + 2 * (start > 0)])
+    net.observer = lambda name, x: seen.update({name: x.data.copy()})
+    with snnr.no_grad():
+        net(images)
+    net.observer = None
+    result = counter.result()
+    assert result.images == 10
+    for name in ("1_lif", "5_lif", "7_lif"):
+        neurons = result.neurons[name]
+        assert neurons.firing_rate == pytest.approx(seen[name].mean())
+        assert neurons.silent == (seen[name].sum(axis=(0, 1)) == 0).mean()
+        assert neurons.neurons == seen[name][0, 0].size
+    alive = (net[4].weight.data != 0).astype(int)
+    sops = (seen["3_flatten"].reshape(-1, 64).astype(int) @ alive.T).sum() / 10
+    assert result.synaptic_operations["4_linear"] == sops
+    assert result.synaptic_operations["6_linear"] == seen["5_lif"].sum() * 3 / 10
+    assert result.multiply_accumulates == {"0_conv2d": 36 * 64}
+    assert result.sops == sops + seen["5_lif"].sum() * 3 / 10
+
+
+def test_spikes_as_input_are_operations_not_multiplications() -> None:
+    net = nn.Sequential(nn.Linear(5, 4, bias=False, rng=0), nn.LIF())
+    spikes = (np.random.default_rng(0).random((6, 3, 5)) < 0.5).astype(np.uint8)
+    counter = ActivityCounter(net)
+    with counter.watching():
+        net(snnr.Tensor(spikes, timesteps=6))
+    result = counter.result()
+    assert result.synaptic_operations == {"0_linear": spikes.sum() * 4 / 3}
+    assert result.multiply_accumulates == {}
+
+
+def test_average_pooling_makes_the_input_analog_at_every_step() -> None:
+    net = nn.Sequential(
+        nn.LIF(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 3, bias=False, rng=0), nn.LIF(), T=7
+    )
+    counter = ActivityCounter(net)
+    with counter.watching():
+        net(np.ones((2, 1, 4, 4), np.float32))
+    assert counter.result().multiply_accumulates == {"3_linear": 4 * 3 * 7}
+
+
+def test_connectivity_and_dead_neurons() -> None:
+    net = nn.Sequential(nn.Conv2d(2, 3, 3, rng=0), nn.BatchNorm2d(3), nn.Flatten(), nn.LIF(), T=1)
+    conv = net[0]
+    conv.weight.data[1] = 0
+    conv.weight.data[:, 1] = 0
+    assert metrics.connectivity(net) == 18 / 54
+    assert metrics.layer_connectivity(net)[0].shape == (3, 2, 3, 3)
+    assert metrics.unreached_neurons(conv) == 1
+    assert metrics.unused_inputs(conv) == 1
+    assert metrics.driven_neurons(net) == {"0_conv2d": "3_lif"}
