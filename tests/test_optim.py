@@ -1,0 +1,231 @@
+"""Optimizers: who gets which update, and the counts that they keep."""
+
+import math
+
+import numpy as np
+import pytest
+
+import snnr
+from snnr import nn, optim
+from snnr.tensor import Parameter
+
+
+def parameter(shape: tuple[int, ...], role: str, seed: int = 0) -> Parameter:
+    values = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return Parameter(values, f"0_test.{role}", role)
+
+
+def gradient(p: Parameter, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=p.shape).astype(np.float32)
+
+
+def adam(w: np.ndarray, gradients: list[np.ndarray], lr: float) -> np.ndarray:
+    """Kingma & Ba in float64."""
+    w = w.astype(np.float64)
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, g in enumerate(gradients, 1):
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * np.square(g, dtype=np.float64)
+        w = w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    return w
+
+
+@pytest.mark.parametrize("role", ["bias", "scale", "shift"])
+@pytest.mark.parametrize("method", list(optim.METHODS))
+def test_what_is_no_weight_gets_adam_and_is_never_pruned(method: str, role: str) -> None:
+    p = parameter((40,), role)
+    start = p.data.copy()
+    optimizer = optim.METHODS[method]([p], lr=0.05)
+    gradients = [gradient(p, seed) for seed in range(5)]
+    for g in gradients:
+        p.grad = g
+        optimizer.step()
+    np.testing.assert_allclose(p.data, adam(start, gradients, 0.05), rtol=1e-4, atol=1e-6)
+    assert optimizer.changes == {}
+    assert optimizer.state[p].theta is None
+
+
+def test_dense_is_adam_for_weights_too() -> None:
+    p = parameter((7, 6), "weight")
+    start = p.data.copy()
+    optimizer = optim.Adam([p], lr=0.05)
+    gradients = [gradient(p, seed) for seed in range(5)]
+    for g in gradients:
+        p.grad = g
+        optimizer.step()
+    np.testing.assert_allclose(p.data, adam(start, gradients, 0.05), rtol=1e-4, atol=1e-6)
+    assert optimizer.connectivity() == 1
+
+
+def test_grad_r_follows_its_formula() -> None:
+    p = parameter((30, 20), "weight")
+    lr, prior = 0.05, 0.4
+    mu = math.log(2 - 2 * 0.9) / prior
+    optimizer = optim.GradR([p], lr=lr, prior=prior, sparsity=0.9)
+    assert optimizer.mu == mu
+    sign, theta = np.sign(p.data), np.abs(p.data).astype(np.float64)
+    m, v = np.zeros(p.shape), np.zeros(p.shape)
+    for t in range(1, 9):
+        g = gradient(p, t)
+        p.grad = g
+        optimizer.step()
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * np.square(g, dtype=np.float64)
+        c1, c2 = 1 - 0.9**t, 1 - 0.999**t
+        theta -= sign * lr / c1 * m / (np.sqrt(v) / np.sqrt(c2) + 1e-8)
+        theta -= lr / c1 * prior * np.sign(theta - mu)
+        np.testing.assert_allclose(optimizer.state[p].theta, theta, rtol=1e-3, atol=2e-4)
+    np.testing.assert_array_equal(
+        p.data, optimizer.state[p].sign * np.maximum(optimizer.state[p].theta, 0)
+    )
+    assert 0 < np.count_nonzero(p.data) < p.data.size
+
+
+def test_plain_form() -> None:
+    p = parameter((5, 4), "weight")
+    sign, theta = np.sign(p.data), np.abs(p.data).astype(np.float64)
+    optimizer = optim.GradR([p], lr=0.1, prior=0.2, sparsity=0.8, form="sgd")
+    for t in range(4):
+        p.grad = gradient(p, t)
+        theta = theta - 0.1 * sign * p.grad - 0.1 * 0.2 * np.sign(theta - optimizer.mu)
+        optimizer.step()
+    np.testing.assert_allclose(optimizer.state[p].theta, theta, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_start_at_zero_get_a_sign_from_the_seed() -> None:
+    def signs(seed: int) -> np.ndarray:
+        p = Parameter(np.zeros((20, 30), np.float32), "0_test.weight")
+        found = optim.GradR([p], rng=seed).state[p].sign
+        assert found is not None
+        return found
+
+    assert set(np.unique(signs(1))) == {-1, 1}
+    assert 200 < (signs(1) == 1).sum() < 400
+    np.testing.assert_array_equal(signs(1), signs(1))
+    assert (signs(1) != signs(2)).any()
+
+
+def test_a_weight_that_starts_at_zero_can_grow() -> None:
+    p = Parameter(np.zeros((4, 5), np.float32), "0_test.weight")
+    optimizer = optim.GradR([p], lr=0.1, prior=0)
+    sign = optimizer.state[p].sign
+    assert sign is not None
+    p.grad = -sign.astype(np.float32)
+    optimizer.step()
+    np.testing.assert_array_equal(np.sign(p.data), sign)
+    assert optimizer.take_changes() == {"0_test.weight": (0, 20)}
+
+
+def test_without_a_prior_a_weight_without_gradient_stays() -> None:
+    p = parameter((6, 6), "weight")
+    before = p.data.copy()
+    optimizer = optim.GradR([p], prior=0)
+    p.grad = np.zeros_like(p.data)
+    optimizer.step()
+    np.testing.assert_array_equal(p.data, before)
+    assert optimizer.mu == 0
+
+
+def test_the_prior_alone_prunes_everything_to_exact_zero() -> None:
+    p = parameter((10, 10), "weight")
+    optimizer = optim.GradR([p], lr=0.1, prior=1.0)
+    for _ in range(60):
+        p.grad = np.zeros_like(p.data)
+        optimizer.step()
+    assert not p.data.any()
+    assert optimizer.connectivity() == p.connectivity == 0
+    theta = optimizer.state[p].theta
+    assert theta is not None
+    assert (theta < 0).all()
+    # the prior draws theta to mu, and no further
+    assert theta.min() > optimizer.mu - 0.5
+
+
+def test_counts_of_pruned_and_regrown() -> None:
+    p = Parameter(np.full((2, 3), 0.05, np.float32), "0_test.weight")
+    optimizer = optim.GradR([p], lr=0.1, prior=0, form="sgd")
+    p.grad = np.array([[1, 1, 0], [0, 0, 0]], np.float32)
+    optimizer.step()
+    assert np.count_nonzero(p.data) == 4
+    assert p.connectivity == pytest.approx(4 / 6)
+    p.grad = np.array([[-2, 0, 1], [0, 0, 0]], np.float32)
+    optimizer.step()
+    assert optimizer.take_changes() == {"0_test.weight": (3, 1)}
+    assert optimizer.take_changes() == {"0_test.weight": (0, 0)}
+    assert optimizer.connectivity() == pytest.approx(4 / 6)
+
+
+def test_layers_get_their_updates_by_role_in_a_network() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 3, rng=0), nn.BatchNorm2d(3), nn.LIF(), nn.Flatten(),
+        nn.Linear(12, 2, rng=1), nn.LIF(), T=2,
+    )  # fmt: skip
+    optimizer = optim.GradR(net.parameters(), lr=0.02, prior=5.0)
+    for _ in range(30):
+        for p in net.parameters():
+            p.grad = np.zeros_like(p.data)
+        optimizer.step()
+    assert {p.name for p in optimizer.changes} == {"0_conv2d.weight", "4_linear.weight"}
+    assert optimizer.connectivity() == 0
+    assert (net[1].scale.data == 1).all()
+    assert net[0].bias.data.all()
+    assert set(optimizer.take_changes()) == {"0_conv2d.weight", "4_linear.weight"}
+
+
+def test_gradient_in_another_memory_order_is_the_same_gradient() -> None:
+    net = [nn.Linear(6, 5, bias=False, rng=0) for _ in range(2)]
+    for layer, order in zip(net, ("C", "F"), strict=True):
+        optimizer = optim.GradR(layer.parameters(), lr=0.1)
+        layer.weight.grad = np.array(gradient(layer.weight, 1), order=order)
+        optimizer.step()
+    np.testing.assert_array_equal(net[0].weight.data, net[1].weight.data)
+
+
+def test_parameters_without_gradient_stay_and_zero_grad_forgets() -> None:
+    p, q = parameter((3, 3), "weight"), parameter((3,), "bias")
+    before = p.data.copy()
+    optimizer = optim.GradR([p, q])
+    q.grad = gradient(q, 0)
+    optimizer.step()
+    np.testing.assert_array_equal(p.data, before)
+    optimizer.zero_grad()
+    assert q.grad is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": 0}, r"lr \(=0\)"),
+        ({"lr": math.nan}, "lr"),
+        ({"betas": (0.9, 1.0)}, "betas"),
+        ({"eps": 0}, "eps"),
+        ({"prior": -1}, r"prior \(=-1\)"),
+        ({"sparsity": 0.4}, r"sparsity \(=0.4\) must lie in \[0.5, 1\)"),
+        ({"sparsity": 1}, "sparsity"),
+        ({"form": "newton"}, "form"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(snnr.ConfigError, match=message):
+        optim.GradR([parameter((2, 2), "weight")], **settings)  # type: ignore[arg-type]
+
+
+def test_no_parameters_and_wrong_gradients() -> None:
+    with pytest.raises(snnr.ConfigError, match="at least one parameter"):
+        optim.Adam([])
+    p = parameter((2, 3), "weight")
+    optimizer = optim.Adam([p])
+    p.grad = np.zeros((3, 2), np.float32)
+    with pytest.raises(snnr.ShapeError, match="does not fit"):
+        optimizer.step()
+    p.data = np.zeros((4, 6), np.float32)[::2, ::2]
+    p.grad = np.zeros((2, 3), np.float32)
+    with pytest.raises(snnr.ShapeError, match="not contiguous"):
+        optimizer.step()
+
+
+def test_every_method_is_selectable_by_its_name() -> None:
+    assert {"grad-r", "dense"} <= set(optim.METHODS)
+    for name, kind in optim.METHODS.items():
+        optimizer = kind([parameter((2, 2), "weight")])
+        assert optimizer.settings["method"] == name
