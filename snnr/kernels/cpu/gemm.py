@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu.panels import panels_of
 from snnr.kernels.cpu.rows import add, copy, zero
-from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile
+from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile, transpose_strip
 from snnr.kernels.jit import jit
 
 #: depth of a packed strip: TILE_ROWS x DEPTH floats stay in the second-level cache
@@ -34,11 +34,19 @@ def _spread(row: Any, r: int, strip: Any) -> None:
 
 
 @jit()
-def _pack_strip(a: Any, m0: int, k0: int, k1: int, strip: Any) -> None:
-    """strip[k*MR + r] = a[m0 + r, k0 + k], zero where a has no such row."""
+def _pack_strip(a: Any, m0: int, k0: int, k1: int, pitch: int, strip: Any) -> None:
+    """strip[k*MR + r] = a[m0 + r, k0 + k], zero where a has no such row.
+
+    `pitch` > 0 says that rows of a are contiguous and that far apart.
+    """
     count = min(MR, a.shape[0] - m0)
     if count < MR:
         zero(strip)
+    elif pitch > 0:
+        done = transpose_strip(a, m0 * pitch + k0, pitch, k1 - k0, strip, 0)
+        for r in range(MR):
+            _spread(a[m0 + r, k0 + done : k1], r, strip[done * MR :])
+        return
     for r in range(count):
         _spread(a[m0 + r, k0:k1], r, strip)
 
@@ -63,11 +71,12 @@ def _store_transposed(block: Any, first: bool, out: Any) -> None:
 
 
 @jit(parallel=True)
-def _product(a: Any, pitch: int, panels: Any, transposed: bool, strips: Any, blocks: Any,
-             out: Any) -> None:  # fmt: skip
+def _product(a: Any, row_pitch: int, pitch: int, panels: Any, transposed: bool, strips: Any,
+             blocks: Any, out: Any) -> None:  # fmt: skip
     """out = a @ b (or its transpose is written), b in column panels [P, K, width].
 
-    With a pitch, the columns of a are contiguous and that far apart: tiles read it where it is.
+    With a `pitch`, the columns of a are contiguous and that far apart: tiles read it where it is.
+    With a `row_pitch` its rows are.
     """
     rows, depth = a.shape
     width = panels.shape[2]
@@ -82,7 +91,7 @@ def _product(a: Any, pitch: int, panels: Any, transposed: bool, strips: Any, blo
         for k0 in range(0, depth, DEPTH):
             k1 = min(k0 + DEPTH, depth)
             if not in_place:
-                _pack_strip(a, m0, k0, k1, strip)
+                _pack_strip(a, m0, k0, k1, row_pitch, strip)
             for p in range(panels.shape[0]):
                 n0 = p * width
                 n1 = min(n0 + width, columns)
@@ -112,7 +121,9 @@ def matmul(a: Float, b: Float, out: Float) -> None:
         a, b = b.T, a.T
     width = TILE_VECTORS * REGISTER // out.dtype.itemsize
     threads = numba.get_num_threads()
-    strips = empty((threads, min(DEPTH, a.shape[1]) * MR), out.dtype)
+    slack = REGISTER // out.itemsize
+    strips = empty((threads, min(DEPTH, a.shape[1]) * MR + slack), out.dtype)
     blocks = empty((threads, MR, width), out.dtype)
     pitch = a.strides[1] // a.itemsize if a.strides[0] == a.itemsize else 0
-    _product(a, pitch, panels_of(b, width), transposed, strips, blocks, out)
+    row_pitch = a.strides[0] // a.itemsize if a.strides[1] == a.itemsize else 0
+    _product(a, row_pitch, pitch, panels_of(b, width), transposed, strips, blocks, out)

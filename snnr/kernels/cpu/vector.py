@@ -35,11 +35,12 @@ WIDE = 4 * 16
 NARROW = 16
 
 
-def _float(dtype: Any) -> ir.Type:
+def element(dtype: Any) -> ir.Type:
+    """LLVM type of an element of the working float type."""
     return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [offset])
 
@@ -50,15 +51,15 @@ def _splat(builder: Any, value: Any, vector: ir.Type) -> Any:
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
 
 
-def _load(builder: Any, pointer: Any, vector: ir.Type, width: int) -> Any:
-    load = builder.load(builder.bitcast(pointer, vector.as_pointer()))
-    load.align = width
-    return load
+def load(builder: Any, pointer: Any, vector: ir.Type, width: int) -> Any:
+    loaded = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+    loaded.align = width
+    return loaded
 
 
-def _store(builder: Any, value: Any, pointer: Any, vector: ir.Type, width: int) -> None:
-    store = builder.store(value, builder.bitcast(pointer, vector.as_pointer()))
-    store.align = width
+def store(builder: Any, value: Any, pointer: Any, vector: ir.Type, width: int) -> None:
+    stored = builder.store(value, builder.bitcast(pointer, vector.as_pointer()))
+    stored.align = width
 
 
 def _fma(builder: Any, vector: ir.Type, a: Any, b: Any, c: Any) -> Any:
@@ -81,14 +82,14 @@ def _tile(rows: int) -> Any:
 
         def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
             (a, a0, rs, ks, b, b0, bs, c, c0, cs, depth, accumulate) = args
-            scalar = _float(sig.args[0].dtype)
+            scalar = element(sig.args[0].dtype)
             width = 4 if isinstance(scalar, ir.FloatType) else 8
             lanes = REGISTER // width
             vector = ir.VectorType(scalar, lanes)
             word = ir.IntType(64)
-            pa = _pointer(context, builder, sig.args[0], a, a0)
-            pb = _pointer(context, builder, sig.args[4], b, b0)
-            pc = _pointer(context, builder, sig.args[7], c, c0)
+            pa = pointer_to(context, builder, sig.args[0], a, a0)
+            pb = pointer_to(context, builder, sig.args[4], b, b0)
+            pc = pointer_to(context, builder, sig.args[7], c, c0)
             targets = [
                 builder.gep(pc, [builder.add(builder.mul(cs, word(r)), word(v * lanes))])
                 for r in range(rows)
@@ -97,7 +98,7 @@ def _tile(rows: int) -> Any:
             zero = ir.Constant(vector, None)
             start = builder.block
             with builder.if_then(accumulate):
-                loaded = [_load(builder, p, vector, width) for p in targets]
+                loaded = [load(builder, p, vector, width) for p in targets]
                 load_block = builder.block
             merge = builder.block
             initial = []
@@ -119,7 +120,7 @@ def _tile(rows: int) -> Any:
                 acc.append(phi)
             row = builder.gep(pb, [builder.mul(k, bs)])
             bv = [
-                _load(builder, builder.gep(row, [word(v * lanes)]), vector, width)
+                load(builder, builder.gep(row, [word(v * lanes)]), vector, width)
                 for v in range(TILE_VECTORS)
             ]
             column = builder.gep(pa, [builder.mul(k, ks)])
@@ -136,7 +137,7 @@ def _tile(rows: int) -> Any:
             builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
             builder.position_at_end(done)
             for value, p in zip(new, targets, strict=True):
-                _store(builder, value, p, vector, width)
+                store(builder, value, p, vector, width)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -157,17 +158,17 @@ def _gather(columns: int, scaled: bool) -> Any:
         else:
             m, m0, stride, index, start, stop, acc, acc0 = args
             acc_type = sig.args[6]
-        scalar = _float(sig.args[0].dtype)
+        scalar = element(sig.args[0].dtype)
         width = 4 if isinstance(scalar, ir.FloatType) else 8
         lanes = REGISTER // width
         count = columns // lanes
         vector = ir.VectorType(scalar, lanes)
         word = ir.IntType(64)
-        pm = _pointer(context, builder, sig.args[0], m, m0)
-        pi = _pointer(context, builder, sig.args[3], index, word(0))
-        pacc = _pointer(context, builder, acc_type, acc, acc0)
+        pm = pointer_to(context, builder, sig.args[0], m, m0)
+        pi = pointer_to(context, builder, sig.args[3], index, word(0))
+        pacc = pointer_to(context, builder, acc_type, acc, acc0)
         targets = [builder.gep(pacc, [word(v * lanes)]) for v in range(count)]
-        before = [_load(builder, p, vector, width) for p in targets]
+        before = [load(builder, p, vector, width) for p in targets]
         entry = builder.block
         loop = builder.append_basic_block("walk")
         done = builder.append_basic_block("walked")
@@ -184,11 +185,11 @@ def _gather(columns: int, scaled: bool) -> Any:
         which = builder.zext(which, word) if which.type.width < 64 else which
         row = builder.gep(pm, [builder.mul(which, stride)])
         rows = [
-            _load(builder, builder.gep(row, [word(v * lanes)]), vector, width)
+            load(builder, builder.gep(row, [word(v * lanes)]), vector, width)
             for v in range(count)
         ]
         if scaled:
-            pv = _pointer(context, builder, sig.args[6], value, word(0))
+            pv = pointer_to(context, builder, sig.args[6], value, word(0))
             weight = _splat(builder, builder.load(builder.gep(pv, [e])), vector)
             new = [_fma(builder, vector, weight, r, a) for r, a in zip(rows, acc_phi, strict=True)]
         else:
@@ -206,7 +207,7 @@ def _gather(columns: int, scaled: bool) -> Any:
             phi.add_incoming(value_new, loop)
             sums.append(phi)
         for p, total in zip(targets, sums, strict=True):
-            _store(builder, total, p, vector, width)
+            store(builder, total, p, vector, width)
         return context.get_dummy_value()
 
     if scaled:
@@ -241,9 +242,9 @@ def active(typing_context, flags, offset):  # type: ignore[no-untyped-def]
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         floats = isinstance(sig.args[0].dtype, types.Float)
-        vector = ir.VectorType(_float(sig.args[0].dtype) if floats else ir.IntType(8), MASK)
-        pointer = _pointer(context, builder, sig.args[0], args[0], args[1])
-        loaded = _load(builder, pointer, vector, 4 if floats else 1)
+        vector = ir.VectorType(element(sig.args[0].dtype) if floats else ir.IntType(8), MASK)
+        pointer = pointer_to(context, builder, sig.args[0], args[0], args[1])
+        loaded = load(builder, pointer, vector, 4 if floats else 1)
         zero = ir.Constant(vector, None)
         if floats:
             bits = builder.fcmp_unordered("!=", loaded, zero)
@@ -264,96 +265,63 @@ def lowest(typing_context, bits):  # type: ignore[no-untyped-def]
     return types.intp(types.uint64), codegen
 
 
-# Winograd F(2x2, 3x3) (Lavin & Gray, CVPR 2016): transforms of 4x4 input tiles and 4x4 products.
+def _interleave(builder: Any, a: Any, b: Any, high: bool) -> Any:
+    """a0 b0 a1 b1 ... of the lower or upper halves."""
+    lanes = a.type.count
+    first = lanes // 2 if high else 0
+    picks = [first + i // 2 + (lanes if i % 2 else 0) for i in range(lanes)]
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), picks)
+    return builder.shuffle_vector(a, b, mask)
 
 
-def _transform(builder: Any, rows: list[Any], output: bool) -> list[Any]:
-    """One dimension: four vectors to the four of B^T d, or to the two of A^T m."""
-    a, b, c, d = rows
-    if output:
-        plus, minus = builder.fadd(b, c), builder.fsub(b, c)
-        return [builder.fadd(a, plus), builder.fsub(minus, d)]
-    return [builder.fsub(a, c), builder.fadd(b, c), builder.fsub(c, b), builder.fsub(b, d)]
-
-
-def _transform_square(builder: Any, square: list[list[Any]], output: bool) -> list[list[Any]]:
-    """Both dimensions of a 4x4 square of vectors."""
-    columns = [_transform(builder, [row[j] for row in square], output) for j in range(4)]
-    return [
-        _transform(builder, [column[i] for column in columns], output)
-        for i in range(len(columns[0]))
-    ]
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Transpose a square of vectors: log2(n) perfect shuffles."""
+    half = len(rows) // 2
+    for _ in range(half.bit_length()):
+        rows = [
+            _interleave(builder, rows[i // 2], rows[i // 2 + half], bool(i % 2))
+            for i in range(len(rows))
+        ]
+    return rows
 
 
 @intrinsic
-def winograd_input(typing_context, x, x0, row_stride, pixel_stride, channels, v, v0, v_stride):  # type: ignore[no-untyped-def]
-    """v[v0 + i*v_stride + c] for i < 16: the transform of the 4x4 tile whose corner is x[x0].
+def transpose_strip(typing_context, a, a0, row_stride, depth, strip, s0):  # type: ignore[no-untyped-def]
+    """strip[s0 + k*TILE_ROWS + r] = a[a0 + r*row_stride + k] for r < TILE_ROWS, k < depth.
 
-    Runs over `channels`, rounded up to whole vectors: both arrays need that slack.
+    Handles whole vectors of k and returns how many k that were. Stores run over the end of a row of
+    the strip into the next one, which is written after: one vector of slack is needed behind it.
     """
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        x, x0, row_stride, pixel_stride, channels, v, v0, v_stride = args
-        scalar = _float(sig.args[0].dtype)
+        a, a0, row_stride, depth, strip, s0 = args
+        scalar = element(sig.args[0].dtype)
         width = 4 if isinstance(scalar, ir.FloatType) else 8
         lanes = REGISTER // width
         vector = ir.VectorType(scalar, lanes)
         word = ir.IntType(64)
-        px = _pointer(context, builder, sig.args[0], x, x0)
-        pv = _pointer(context, builder, sig.args[5], v, v0)
-        step = word(lanes)
-        count = builder.udiv(builder.add(channels, word(lanes - 1)), step)
-        with cgutils.for_range(builder, count) as loop:
-            c = builder.mul(loop.index, step)
-            square = []
-            for i in range(4):
-                row = builder.gep(px, [builder.add(c, builder.mul(row_stride, word(i)))])
-                square.append([
-                    _load(builder, builder.gep(row, [builder.mul(pixel_stride, word(j))]),
-                          vector, width)
-                    for j in range(4)
-                ])  # fmt: skip
-            flat = [z for row in _transform_square(builder, square, False) for z in row]
-            for i, value in enumerate(flat):
-                target = builder.gep(pv, [builder.add(c, builder.mul(v_stride, word(i)))])
-                _store(builder, value, target, vector, width)
-        return context.get_dummy_value()
+        pa = pointer_to(context, builder, sig.args[0], a, a0)
+        ps = pointer_to(context, builder, sig.args[4], strip, s0)
+        blocks = builder.sdiv(depth, word(lanes))
+        with cgutils.for_range(builder, blocks) as loop:
+            k = builder.mul(loop.index, word(lanes))
+            groups = []
+            for first in range(0, TILE_ROWS, lanes):
+                rows = []
+                for r in range(first, first + lanes):
+                    if r >= TILE_ROWS:
+                        rows.append(ir.Constant(vector, None))
+                        continue
+                    source = builder.gep(pa, [builder.add(builder.mul(row_stride, word(r)), k)])
+                    rows.append(load(builder, source, vector, width))
+                groups.append(_transposed(builder, rows))
+            for i in range(lanes):
+                at = builder.mul(builder.add(k, word(i)), word(TILE_ROWS))
+                for g, columns in enumerate(groups):
+                    target = builder.gep(ps, [builder.add(at, word(g * lanes))])
+                    store(builder, columns[i], target, vector, width)
+        return builder.mul(blocks, word(lanes))
 
     i = types.intp
-    return types.void(x, i, i, i, i, v, i, i), codegen
+    return types.intp(a, i, i, i, strip, i), codegen
 
-
-@intrinsic
-def winograd_output(typing_context, m, m0, m_stride, y, y0):  # type: ignore[no-untyped-def]
-    """y[y0 + q*width + c] for q < 4: the 2x2 outputs of the 16 products m[m0 + i*m_stride + c].
-
-    One register tile wide.
-    """
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        m, m0, m_stride, y, y0 = args
-        scalar = _float(sig.args[0].dtype)
-        width = 4 if isinstance(scalar, ir.FloatType) else 8
-        lanes = REGISTER // width
-        vector = ir.VectorType(scalar, lanes)
-        word = ir.IntType(64)
-        pm = _pointer(context, builder, sig.args[0], m, m0)
-        py = _pointer(context, builder, sig.args[3], y, y0)
-        for part in range(TILE_VECTORS):
-            square = [
-                [
-                    _load(builder, builder.gep(pm, [builder.add(
-                        word(part * lanes), builder.mul(m_stride, word(4 * i + j)))]),
-                        vector, width)
-                    for j in range(4)
-                ]
-                for i in range(4)
-            ]  # fmt: skip
-            flat = [z for row in _transform_square(builder, square, True) for z in row]
-            for q, value in enumerate(flat):
-                target = builder.gep(py, [word((q * TILE_VECTORS + part) * lanes)])
-                _store(builder, value, target, vector, width)
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(m, i, i, y, i), codegen

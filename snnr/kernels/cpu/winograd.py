@@ -18,14 +18,8 @@ from snnr.kernels.cpu.gemm import matmul
 from snnr.kernels.cpu.panels import panels_of
 from snnr.kernels.cpu.rows import copy
 from snnr.kernels.cpu.tiles import SKEW, padded
-from snnr.kernels.cpu.vector import (
-    REGISTER,
-    TILE_ROWS,
-    TILE_VECTORS,
-    tile,
-    winograd_input,
-    winograd_output,
-)
+from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile
+from snnr.kernels.cpu.winograd_vector import winograd_input, winograd_output
 from snnr.kernels.jit import jit
 
 MR = TILE_ROWS
