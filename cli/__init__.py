@@ -10,6 +10,7 @@ COMMANDS = {
     "train": ("snnr.cli.train", "Train and prune a network."),
     "eval": ("snnr.cli.eval", "Accuracy, loss, connectivity, firing rates and operations."),
     "inspect": ("snnr.cli.inspect", "What is inside a checkpoint, layer by layer."),
+    "bench": ("snnr.cli.bench", "Time training and inference on this machine."),
     "data": ("snnr.cli.data", "List, download and check data sets."),
 }
 

@@ -28,41 +28,46 @@ Float = NDArray[np.floating[Any]]
 
 
 @jit(parallel=True)
-def _walk(matrix: Any, index: Any, slot: int, count: Any, value: Any, scale: Any, base: Any,
-          panels: Any, acc: Any, out: Any) -> None:  # fmt: skip
+def _walk(matrix: Any, flat: Any, index: Any, slot: int, count: Any, value: Any, scale: Any,
+          base: Any, panels: Any, acc: Any, out: Any) -> None:  # fmt: skip
     """out[m] = scale * (sum of the matrix rows that the list of m names, times value) + base.
 
     The list of m is index[m*slot : m*slot + count[m]]; an empty `value` stands for ones. A thread
-    copies a panel of columns of the matrix into its own cache and serves all its m from there.
+    copies a panel of columns of the matrix into its own cache and serves all its m from there. With
+    `flat`, the memory of the matrix, full panels are read in place.
     """
     chunks, depth, width = panels.shape
+    packed = panels.reshape(-1)
     rows, columns = out.shape
     tasks = ((columns + width - 1) // width) * rows
     for chunk in prange(chunks):
         mine = acc[chunk]
-        panel = panels[chunk]
-        packed = -1
+        current = -1
         for task in range(tasks * chunk // chunks, tasks * (chunk + 1) // chunks):
             p = task // rows
             m = task % rows
             first = p * width
             last = min(first + width, columns)
-            if p != packed:
+            in_place = flat.size > 0 and last - first == width
+            if not in_place and p != current:
                 for r in range(depth):
-                    copy_padded(matrix[r, first:last], panel[r])
-                packed = p
+                    copy_padded(matrix[r, first:last], panels[chunk, r])
+                current = p
+            source = flat if in_place else packed
+            origin = first if in_place else chunk * depth * width
+            pitch = columns if in_place else width
             start = m * slot
             stop = start + count[m]
             zero(mine)
             if value.size > 0:
                 if width == WIDE:
-                    gather_scaled(panel, 0, width, index, start, stop, value, mine, 0)
+                    gather_scaled(source, origin, pitch, index, start, stop, value, mine, 0)
                 else:
-                    gather_scaled_narrow(panel, 0, width, index, start, stop, value, mine, 0)
+                    gather_scaled_narrow(source, origin, pitch, index, start, stop, value, mine, 0)
             elif width == WIDE:
-                gather(panel, 0, width, index, start, stop, mine, 0)
+                gather(source, origin, pitch, index, start, stop, mine, 0)
             else:
-                gather_narrow(panel, 0, width, index, start, stop, mine, 0)
+                gather_narrow(source, origin, pitch, index, start, stop, mine, 0)
             scaled_sum(mine, scale, base[first:last], out[m, first:last])
 
 
@@ -82,9 +87,12 @@ def walk_lists(
     values = np.empty((0, 0), out.dtype) if value is None else value
     start = np.zeros(out.shape[1], out.dtype) if base is None else base
     factor = out.dtype.type(scale)
+    # copying pays when every row of a panel is read more than once
+    copied = int(count.sum()) > matrix.shape[0] or not matrix.flags.c_contiguous
+    flat = np.empty(0, matrix.dtype) if copied else matrix.reshape(-1)
     _walk(
-        matrix, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor, start,
-        panels, acc, out,
+        matrix, flat, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor,
+        start, panels, acc, out,
     )  # fmt: skip
 
 

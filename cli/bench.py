@@ -1,0 +1,278 @@
+"""snnr bench: how fast this machine trains and runs the paper's networks."""
+
+import contextlib
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from snnr.cli.common import (
+    Names,
+    machine_options,
+    note,
+    output_options,
+    percent,
+    print_json,
+    print_pairs,
+    print_table,
+    settle,
+)
+
+if TYPE_CHECKING:
+    from snnr.nn import Sequential
+    from snnr.optim import GradR
+
+#: network -> batch of a training step, as in the benchmarks of the repository
+BATCHES = {"mnist_fc": 128, "csnn": 32, "cifar10_conv": 4}
+#: firing rate of the layers; trained networks of this kind fire at 2 to 15 %
+TARGET_RATE = 0.08
+
+
+@click.command(name="bench", short_help="Time training and inference on this machine.")
+@click.option(
+    "--net",
+    "nets",
+    multiple=True,
+    type=Names("snnr.models:MODELS"),
+    help="Network; may be repeated.  [default: mnist_fc and csnn]",
+)
+@click.option(
+    "--connectivity",
+    "shares",
+    multiple=True,
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="Share of connections that survive; may be repeated.  [default: 1 and 0.02]",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images per training step.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="Time to spend on each figure.",
+)
+@machine_options
+@output_options
+def command(
+    nets: tuple[str, ...],
+    shares: tuple[float, ...],
+    batch_size: int | None,
+    seconds: float,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Time training steps (forward, backward, Grad R) and inference of networks with random
+    weights (MNIST images; random ones for cifar10_conv), dense and pruned, and report the peak of resident memory. Currents
+    are raised until every layer fires at 8 % or more.
+
+    Medians of repeated steps. A comparison with other frameworks on the same work is in the
+    benchmarks of the source repository.
+
+    \b
+    Examples:
+      snnr bench
+      snnr bench --net csnn --connectivity 1 --connectivity 0.05 --json
+    """
+    chosen = settle(device, threads, quiet)
+    results = []
+    for name in nets or ("mnist_fc", "csnn"):
+        for share in shares or (1.0, 0.02):
+            note(f"{name} at {percent(share, 0)} connectivity ...", quiet)
+            results.append(_measure(name, share, batch_size or BATCHES[name], chosen, seconds))
+    machine = _machine()
+    if as_json:
+        print_json({"machine": machine, "results": results})
+        return
+    print_pairs([(key.replace("_", " "), str(value)) for key, value in machine.items()])
+    click.echo()
+    print_table(
+        ("network", "connectivity", "batch", "T", "train step", "p10-p90", "inference",
+         "one image", "spikes", "peak memory"),
+        [
+            (
+                r["net"], percent(r["connectivity"], 1), str(r["batch_size"]), str(r["timesteps"]),
+                f"{r['train_step_ms']:.2f} ms",
+                f"{r['train_step_p10_ms']:.2f}-{r['train_step_p90_ms']:.2f}",
+                f"{r['inference_ms']:.2f} ms", f"{1000 * r['inference_one_ms']:.0f} us",
+                percent(r["firing_rate"], 1), f"{r['peak_memory_bytes'] / 2**20:.0f} MiB",
+            )
+            for r in results
+        ],
+    )  # fmt: skip
+
+
+def _machine() -> dict[str, Any]:
+    import numba
+    import numpy as np
+
+    from snnr import __version__
+    from snnr.kernels import threads
+
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": numba.get_num_threads(),
+        "threading_layer": threads.layer(),
+        "snnr": __version__,
+        "numba": numba.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _measure(
+    name: str, share: float, batch: int, device: str, seconds: float
+) -> dict[str, Any]:
+    import numpy as np
+
+    from snnr import functional as F
+    from snnr import models, no_grad
+    from snnr.optim import GradR
+
+    _reset_peak()
+    rng = np.random.default_rng(0)
+    network = models.make(name, seed=0, device=device)
+    optimizer = GradR(network.parameters(), lr=1e-4, prior=0.0 if share < 1 else 1e-3)
+    if share < 1:
+        _prune(optimizer, share, rng)
+    images = _images(name, batch, rng)
+    target = F.one_hot(rng.integers(0, 10, batch), 10)
+
+    def train() -> None:
+        optimizer.zero_grad()
+        F.mse_loss(F.mean_time(network(images)), target).backward()
+        optimizer.step()
+
+    rates = _calibrate(network, optimizer, images)
+    train_ms = _times(train, seconds)
+    network.eval()
+    with no_grad():
+        inference_ms = _times(lambda: network(images), seconds / 2)
+        one_ms = _times(lambda: network(images[:1]), seconds / 2)
+    tenth = max(len(train_ms) // 10, 0)
+    return {
+        "net": name,
+        "connectivity": optimizer.connectivity(),
+        "batch_size": batch,
+        "timesteps": network.T,
+        "train_step_ms": statistics.median(train_ms),
+        "train_step_p10_ms": train_ms[tenth],
+        "train_step_p90_ms": train_ms[-1 - tenth],
+        "inference_ms": statistics.median(inference_ms),
+        "inference_one_ms": statistics.median(one_ms),
+        "firing_rate": float(np.mean(list(rates.values()))),
+        "peak_memory_bytes": _peak(),
+    }
+
+
+def _images(name: str, batch: int, rng: Any) -> Any:
+    """Normalised MNIST images, or, for the CIFAR network, random ones."""
+    import numpy as np
+
+    from snnr import data
+
+    if name == "cifar10_conv":
+        return rng.standard_normal((batch, 3, 32, 32)).astype(np.float32)
+    mnist = data.load("mnist", limit_train=max(batch, 1))
+    pixels = mnist.x_train[:batch].astype(np.float32) / 255
+    return (pixels - np.float32(mnist.mean[0])) / np.float32(mnist.std[0])
+
+
+def _prune(optimizer: "GradR", share: float, rng: Any) -> None:
+    """Move all but a random share of the connections below zero, where no prior moves them."""
+    import numpy as np
+
+    for parameter in optimizer.changes:
+        state = optimizer.state[parameter]
+        state.theta[rng.random(state.theta.shape, np.float32) > share] -= 10
+        parameter.data[...] = state.sign * np.maximum(state.theta, 0)
+        parameter.connectivity = share
+
+
+def _calibrate(network: "Sequential", optimizer: "GradR", images: Any) -> dict[str, float]:
+    """Raise currents layer by layer until neurons fire about as often as in trained networks."""
+    from snnr.nn import IF
+
+    for index, layer in enumerate(network):
+        if not isinstance(layer, IF):
+            continue
+        before = network[index - 1]
+        for _ in range(40):
+            if _rates(network, images)[layer.name] >= TARGET_RATE:
+                break
+            for parameter in before.parameters():
+                if parameter.role == "shift":
+                    parameter.data += 0.1
+                elif parameter.role == "weight":
+                    parameter.data *= 1.3
+                    optimizer.state[parameter].theta *= 1.3  # type: ignore[operator]
+    return _rates(network, images)
+
+
+def _rates(network: "Sequential", images: Any) -> dict[str, float]:
+    """Mean firing rate of each neuron layer."""
+    from snnr import no_grad
+    from snnr.nn import IF
+
+    neurons = {layer.name for layer in network if isinstance(layer, IF)}
+    rates: dict[str, float] = {}
+
+    def observe(name: str, x: Any) -> None:
+        if name in neurons:
+            rates[name] = float(x.data.mean())
+
+    network.observer = observe
+    try:
+        with no_grad():
+            network(images)
+    finally:
+        network.observer = None
+    return rates
+
+
+def _times(action: Callable[[], Any], seconds: float) -> list[float]:
+    """Milliseconds of repeated calls, sorted, after two that do not count."""
+    action()
+    action()
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while not taken or time.perf_counter() < end:
+        start = time.perf_counter()
+        action()
+        taken.append(1000 * (time.perf_counter() - start))
+    return sorted(taken)
+
+
+def _reset_peak() -> None:
+    """Start the peak of resident memory anew (Linux; elsewhere it stays that of the process)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    """Peak of resident memory in bytes."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
