@@ -68,9 +68,9 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Time training steps (forward, backward, Grad R) and inference of networks with random
-    weights (MNIST images; random ones for cifar10_conv), dense and pruned, and report the peak of resident memory. Currents
-    are raised until every layer fires at 8 % or more.
+    """Time training steps (forward, backward, Grad R) and inference, dense and pruned, and report
+    the peak of resident memory. Weights are random, images MNIST (random for cifar10_conv);
+    currents are raised until every layer fires at 8 % or more.
 
     Medians of repeated steps. A comparison with other frameworks on the same work is in the
     benchmarks of the source repository.
@@ -137,9 +137,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _measure(
-    name: str, share: float, batch: int, device: str, seconds: float
-) -> dict[str, Any]:
+def _measure(name: str, share: float, batch: int, device: str, seconds: float) -> dict[str, Any]:
     import numpy as np
 
     from snnr import functional as F
@@ -201,6 +199,8 @@ def _prune(optimizer: "GradR", share: float, rng: Any) -> None:
 
     for parameter in optimizer.changes:
         state = optimizer.state[parameter]
+        assert state.theta is not None
+        assert state.sign is not None
         state.theta[rng.random(state.theta.shape, np.float32) > share] -= 10
         parameter.data[...] = state.sign * np.maximum(state.theta, 0)
         parameter.connectivity = share
@@ -222,7 +222,9 @@ def _calibrate(network: "Sequential", optimizer: "GradR", images: Any) -> dict[s
                     parameter.data += 0.1
                 elif parameter.role == "weight":
                     parameter.data *= 1.3
-                    optimizer.state[parameter].theta *= 1.3  # type: ignore[operator]
+                    theta = optimizer.state[parameter].theta
+                    assert theta is not None
+                    theta *= 1.3
     return _rates(network, images)
 
 

@@ -114,7 +114,7 @@ def _by_channel(spikes: Any, width: int, pitch: int, index: Any, count: Any) -> 
 def _unlike(x: Any, background: float, index: Any, value: Any, count: Any) -> None:
     """Lists, per row, of the entries that differ from the background, and by how much."""
     for m in prange(x.shape[0]):
-        n = 0
+        n: Any = 0
         for k in range(x.shape[1]):
             index[m, n] = k
             value[m, n] = x[m, k] - background
@@ -123,8 +123,8 @@ def _unlike(x: Any, background: float, index: Any, value: Any, count: Any) -> No
 
 
 @jit()
-def _count_block(x: Any, background: Any) -> int:
-    total = np.int32(0)
+def _count_block(x: Any, background: Any) -> Any:
+    total: Any = np.int32(0)
     for i in range(x.shape[0]):
         total = np.int32(total + np.int32(x[i] != background))
     return total

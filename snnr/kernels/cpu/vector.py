@@ -19,7 +19,10 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
+
+#: untyped: an intrinsic is called without its first argument, which type checkers would miss
+intrinsic: Any = numba_intrinsic
 
 _FEATURES = llvm.get_host_cpu_features()
 #: bytes of one vector register
@@ -73,8 +76,10 @@ def _tile(rows: int) -> Any:
     """Intrinsic for a register tile of `rows` rows."""
 
     @intrinsic
-    def tile(typing_context, a, a0, row_stride, k_stride, b, b0, b_stride, c, c0, c_stride, depth,
-             accumulate):  # type: ignore[no-untyped-def]  # fmt: skip
+    def tile(  # type: ignore[no-untyped-def]
+        typing_context, a, a0, row_stride, k_stride, b, b0, b_stride, c, c0, c_stride, depth,
+        accumulate,
+    ):  # fmt: skip
         index = types.intp
         signature = types.void(
             a, index, index, index, b, index, index, c, index, index, index, types.boolean

@@ -5,9 +5,16 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from snnr.kernels.cpu.vector import REGISTER, TILE_VECTORS, element, load, pointer_to, store
+from snnr.kernels.cpu.vector import (
+    REGISTER,
+    TILE_VECTORS,
+    element,
+    intrinsic,
+    load,
+    pointer_to,
+    store,
+)
 
 
 def _transform(builder: Any, rows: list[Any], output: bool) -> list[Any]:
