@@ -88,19 +88,25 @@ def command(
         raise CheckpointError(f"{path} does not say what it was trained on; give --dataset")
     folder = data_dir or (config.get("data_dir") if dataset is None else None)
     images = data.load(name, folder, progress=Downloads(quiet))
-    trained = config.get("data") or {}
+    trained = config.get("data")
+    trained = trained if isinstance(trained, dict) else {}
     if trained and trained.get("image_shape") != list(images.image_shape):
         raise CheckpointError(
             f"{path} takes images of {trained.get('image_shape')}, {images.name} has "
             f"{list(images.image_shape)}; give a --dataset of that shape"
         )
     display = Display()
-    augmenter = Augmenter(
-        None,
-        trained.get("mean", images.mean),
-        trained.get("std", images.std),
-        kernels.table(found.network.device),
-    )
+    try:
+        augmenter = Augmenter(
+            None,
+            trained.get("mean", images.mean),
+            trained.get("std", images.std),
+            kernels.table(found.network.device),
+        )
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: mean and std of the data make no sense ({error}); train anew"
+        ) from error
     result = ENGINES[engine](
         network=found.network,
         images=images.x_test,

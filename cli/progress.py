@@ -1,5 +1,6 @@
 """Progress on stderr: a bar on a terminal, plain lines otherwise."""
 
+import contextlib
 import shutil
 import sys
 import time
@@ -52,6 +53,12 @@ class Display(Callback):
             f"  {row['seconds']:.1f} s",
             err=True,
         )
+
+    def stopping(self) -> None:
+        # inside of a signal handler, where the stream may be busy with another line
+        with contextlib.suppress(RuntimeError):
+            self.clear()
+            click.echo("stopping after this step (Ctrl-C again: at once, unsaved)", err=True)
 
     def draw(self, title: str, share: float, state: str) -> None:
         """One state of the bar."""

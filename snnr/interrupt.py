@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
@@ -14,6 +15,10 @@ class Stop:
     """Turns the first Ctrl-C into a wish that is heard between two steps; the second one stops."""
 
     requested = False
+
+    def __init__(self, announce: Callable[[], None] | None = None) -> None:
+        """`announce` is called once, when the wish is received."""
+        self._announce = announce
 
     def heed(self) -> None:
         """Raise `Stopped` when there is a wish."""
@@ -35,3 +40,5 @@ class Stop:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        if self._announce is not None:
+            self._announce()

@@ -43,6 +43,9 @@ class Callback:
     def epoch(self, trainer: "Trainer", row: Mapping[str, Any]) -> None:
         """After each epoch, with its row of the history."""
 
+    def stopping(self) -> None:
+        """When Ctrl-C was pressed; the step that runs is finished first."""
+
 
 class Trainer:
     """Trains a network on a data set.
@@ -199,7 +202,7 @@ class Trainer:
             the last checkpoint stays.
         Interrupted : Ctrl-C; saved first, when there is a checkpoint.
         """
-        with Stop() as stop:
+        with Stop(self._announce_stop) as stop:
             try:
                 while self.epoch < self.epochs:
                     self._run_epoch(stop)
@@ -356,6 +359,10 @@ class Trainer:
             f"training diverged at step {step} (epoch {self.epoch + 1}): {where} not finite; "
             f"lower lr (={self.optimizer.lr:g}){kept}"
         )
+
+    def _announce_stop(self) -> None:
+        for callback in self.callbacks:
+            callback.stopping()
 
     def _interrupted(self) -> NoReturn:
         self.save()
