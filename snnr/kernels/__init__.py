@@ -23,8 +23,11 @@ def table(device: str) -> Mapping[str, Callable[..., Any]]:
     DeviceError : there is no such device, or this build has no kernels for it.
     """
     if device == "cpu":
+        from snnr.kernels import threads
         from snnr.kernels.cpu import OPERATIONS
-    elif device == "reference":
+
+        return MappingProxyType(dict(threads.in_turn(OPERATIONS)))
+    if device == "reference":
         from snnr.kernels.reference import OPERATIONS
     elif device == "cuda":
         raise DeviceError(

@@ -1,76 +1,87 @@
 """Threading layer and thread counts: settled here, once, before the first parallel kernel runs.
 
-Order of preference: what the user put into `NUMBA_THREADING_LAYER`; TBB where its library can be
-loaded (cheap to launch, safe when several Python threads launch at once); OpenMP with passive
-waiting, because threads that spin between kernels take the cores away from BLAS. `workqueue` is
-never chosen for the user: it ends the process when two threads launch together.
+Order of preference: what the host program or `NUMBA_THREADING_LAYER` chose; TBB where its library
+can be loaded (cheap to launch, safe when several Python threads launch at once); OpenMP with
+passive waiting, because threads that spin between kernels take the cores away from everybody
+else. Where neither exists, `workqueue` is all that Numba has left: it ends the process when two
+Python threads launch together, so the operations then take turns (`in_turn`).
+
+Numba sizes the pool when it is imported: `NUMBA_NUM_THREADS`, else the cores this process may run
+on (`OMP_NUM_THREADS` does not count). The number in use can be lowered later, and that number
+belongs to the *calling Python thread*: another thread starts with the whole pool.
 """
 
 import ctypes
 import os
+import site
 import sys
+import threading
+from collections.abc import Callable, Mapping
+from functools import wraps
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core import config
 
 from snnr.errors import ConfigError
 
-_TBB_NAMES = ("libtbb.so.12", "libtbb.so.2", "libtbb.12.dylib", "tbb12.dll")
+NOT_STARTED = "not started"
+
+_TBB_NAMES = {"linux": "libtbb.so.12", "darwin": "libtbb.12.dylib", "win32": "tbb12.dll"}
+#: the oldest TBB that Numba's layer works with: 2021 update 6
+_TBB_INTERFACE = 12060
 _settled = False
+_turn = threading.RLock()
 
 
 def _load_tbb() -> bool:
-    """Load TBB from the loader's path or from where its wheel installs it."""
-    places = ["", os.path.join(sys.prefix, "lib"), os.path.join(sys.prefix, "Library", "bin")]
-    for place in places:
-        for name in _TBB_NAMES:
-            path = os.path.join(place, name)
-            if place and not Path(path).exists():
-                continue
-            try:
-                ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
-            except OSError:
-                continue
-            return True
+    """Load TBB from the loader's path, or from where its wheel puts it but no loader looks."""
+    name = _TBB_NAMES.get(sys.platform)
+    if name is None:
+        return False
+    folder = Path("Library", "bin") if sys.platform == "win32" else Path("lib")
+    roots = dict.fromkeys(map(Path, (sys.prefix, sys.base_prefix, site.getuserbase())))
+    installed = [path for root in roots if (path := root / folder / name).is_file()]
+    for candidate in [name, *map(str, installed)]:
+        try:
+            version = ctypes.CDLL(candidate).TBB_runtime_interface_version
+        except (OSError, AttributeError):
+            continue
+        if version() >= _TBB_INTERFACE:
+            return _loads("tbbpool")
     return False
 
 
+def _loads(pool: str) -> bool:
+    """Whether Numba's extension module for a threading layer can be loaded here."""
+    try:
+        import_module(f"numba.np.ufunc.{pool}")
+    except ImportError:
+        return False
+    return True
+
+
+def _best() -> str:
+    if _load_tbb():
+        return "tbb"
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when OpenMP itself is loaded
+    return "omp" if _loads("omppool") else "workqueue"
+
+
 def settle() -> None:
-    """Choose the threading layer (idempotent; does nothing to a choice the user made)."""
+    """Choose the threading layer (idempotent; does nothing to a choice that was made before)."""
     global _settled
     if _settled:
         return
     _settled = True
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    if "NUMBA_THREADING_LAYER" in os.environ or config.THREADING_LAYER != "default":
+    if layer() != NOT_STARTED:
         return
-    config.THREADING_LAYER = "tbb" if _load_tbb() else "omp"
-
-
-def available() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def set_threads(count: int | None) -> int:
-    """Limit the kernels to `count` threads (None keeps what is set) and return the number in use.
-
-    Raises
-    ------
-    ConfigError : `count` is not between 1 and the number Numba started with.
-    """
-    if count is not None:
-        limit = config.NUMBA_NUM_THREADS
-        if not 1 <= count <= limit:
-            raise ConfigError(
-                f"threads (={count}) must lie between 1 and {limit}; "
-                "set NUMBA_NUM_THREADS before starting to raise the limit"
-            )
-        numba.set_num_threads(count)
-    return int(numba.get_num_threads())
+    if config.THREADING_LAYER == "default" and "NUMBA_THREADING_LAYER" not in os.environ:
+        config.THREADING_LAYER = _best()
+    elif config.THREADING_LAYER not in ("tbb", "workqueue"):
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def layer() -> str:
@@ -78,4 +89,42 @@ def layer() -> str:
     try:
         return str(numba.threading_layer())
     except ValueError:
-        return "not started"
+        return NOT_STARTED
+
+
+def set_threads(count: int | None) -> int:
+    """Limit the kernels that the calling Python thread launches to `count` threads.
+
+    None keeps what is set. Returns the number in use.
+
+    Raises
+    ------
+    ConfigError : `count` is not a whole number between 1 and the size of Numba's pool.
+    """
+    if count is not None:
+        limit = int(config.NUMBA_NUM_THREADS)
+        if not isinstance(count, int) or not 1 <= count <= limit:
+            raise ConfigError(
+                f"threads (={count!r}) must be a whole number from 1 to {limit}; "
+                "set NUMBA_NUM_THREADS before starting to raise the limit"
+            )
+        numba.set_num_threads(count)
+    return int(numba.get_num_threads())
+
+
+def in_turn(operations: Mapping[str, Callable[..., Any]]) -> Mapping[str, Callable[..., Any]]:
+    """The operations, one at a time where the layer cannot bear two Python threads at once."""
+    started = layer()
+    chosen = str(config.THREADING_LAYER) if started == NOT_STARTED else started
+    if chosen in ("tbb", "omp", "safe", "threadsafe"):
+        return operations
+    return {name: _alone(operation) for name, operation in operations.items()}
+
+
+def _alone(operation: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(operation)
+    def waits(*args: Any, **kwargs: Any) -> Any:
+        with _turn:
+            return operation(*args, **kwargs)
+
+    return waits
