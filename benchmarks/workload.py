@@ -25,6 +25,9 @@ MNIST = HERE.parent / "data" / "mnist"
 FORMAT = 1
 CALIBRATION_IMAGES = {"mnist_fc": 64, "csnn": 8, "cifar10_conv": 2}
 
+# a layer with fewer weights is never pruned: channels without any input would be left
+SMALL = 10_000
+
 Array = np.ndarray[Any, Any]
 
 
@@ -141,7 +144,7 @@ class _Maker:
         bound = 1 / np.sqrt(np.prod(shape[1:]))
         start = self.rng.uniform(-bound, bound, shape).astype(np.float32)
         name = f"{layer.name}.weight"
-        if self.connectivity < 1:
+        if self.connectivity < 1 and start.size >= SMALL:
             # theta is lowered until the wanted share is left above zero
             magnitude = np.abs(start)
             theta = magnitude - np.quantile(magnitude, 1 - self.connectivity)
