@@ -3,9 +3,10 @@
     python benchmarks/sparsity.py [--work csnn --work mnist_fc] [--json FILE] [--png FILE]
 
 Connectivity: theta is lowered until the wanted share of weights is above zero; the prior is off
-and the learning rate tiny, so that it stays; first layers of few weights stay whole. Density: the BatchNorm shift (or the scale of the
-weights) is chosen so that every layer fires that often. With ``--peer eager`` a dense
-PyTorch contender runs beside snnr, which shows what does not follow sparsity.
+and the learning rate tiny, so that it stays. The first convolution, of few weights, stays whole.
+Density: the BatchNorm shift (or the scale of the weights) is chosen so that every layer fires
+that often. With ``--peer eager`` a dense PyTorch contender runs beside snnr, which shows what
+does not follow sparsity.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ MNIST = HERE.parent / "data" / "mnist"
 FORMAT = 1
 CALIBRATION_IMAGES = {"mnist_fc": 64, "csnn": 8, "cifar10_conv": 2}
 
-# a layer with fewer weights is never pruned: channels without any input would be left
-SMALL = 10_000
+# a layer with a smaller fan-in stays whole: pruning would leave channels without any input
+FEW_INPUTS = 100
 
 Array = np.ndarray[Any, Any]
 
@@ -144,7 +144,7 @@ class _Maker:
         bound = 1 / np.sqrt(np.prod(shape[1:]))
         start = self.rng.uniform(-bound, bound, shape).astype(np.float32)
         name = f"{layer.name}.weight"
-        if self.connectivity < 1 and start.size >= SMALL:
+        if self.connectivity < 1 and start[0].size >= FEW_INPUTS:
             # theta is lowered until the wanted share is left above zero
             magnitude = np.abs(start)
             theta = magnitude - np.quantile(magnitude, 1 - self.connectivity)
