@@ -1,0 +1,187 @@
+"""The cache of compiled kernels: never stale, never in the way, never for ever."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+from numba.core.errors import NumbaPerformanceWarning
+
+from snnr.kernels import jit
+
+ROOT = Path(__file__).resolve().parent.parent
+POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+
+ADAM = """
+import json
+import numpy as np
+from snnr.kernels import jit
+warm = jit.cache_is_warm()
+from snnr.kernels.cpu import OPERATIONS, optim
+w, g, m, v = (np.full(4, x, np.float32) for x in (0, 1, 0, 0))
+OPERATIONS["adam_step"](w, g, m, v, 0.5, 0.0, 0.0, 1.0, 0.0)
+kernels = [k for k in vars(optim).values() if hasattr(k, "stats")]
+hits = sum(sum(k.stats.cache_hits.values()) for k in kernels)
+misses = sum(sum(k.stats.cache_misses.values()) for k in kernels)
+print(json.dumps(dict(w=float(w[0]), warm=warm, warm_after=jit.cache_is_warm(),
+                      compiled=misses > 0, loaded=hits > 0, folder=str(jit._FOLDER))))
+"""
+
+
+def run(script: str, cwd: Path = ROOT, **environment: object) -> Any:
+    """The JSON that `script` prints."""
+    clean = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=cwd, env=clean | {name: str(value) for name, value in environment.items()},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with a copy of the package's kernels to change."""
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "snnr", tmp_path / "snnr", ignore=skip)
+    return tmp_path
+
+
+def test_a_changed_helper_is_never_served_from_the_cache(copy: Path) -> None:
+    cache = copy / "cache"
+    first = run(ADAM, copy, NUMBA_CACHE_DIR=cache)
+    assert first["w"] == -0.5
+    assert first["compiled"]
+    assert (first["warm"], first["warm_after"]) == (False, True)
+    assert Path(first["folder"]).parent == cache / "snnr-kernels"
+    again = run(ADAM, copy, NUMBA_CACHE_DIR=cache)
+    assert again == first | {"warm": True, "compiled": False, "loaded": True}
+
+    rules = copy / "snnr/kernels/rules.py"
+    text = rules.read_text(encoding="utf-8")
+    assert "return step_size * m" in text
+    rules.write_text(text.replace("return step_size * m", "return 3 * step_size * m"))
+    changed = run(ADAM, copy, NUMBA_CACHE_DIR=cache)
+    assert changed["w"] == -1.5
+    assert changed["compiled"]
+    assert not changed["warm"]
+    assert changed["folder"] != first["folder"]
+
+
+@POSIX
+def test_without_a_writable_home_the_temporary_folder_serves(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    script = "import json; from snnr.kernels import jit; print(json.dumps(str(jit._FOLDER)))"
+    folder = Path(run(script, HOME=file, XDG_CACHE_HOME=file, TMPDIR=tmp_path))
+    assert folder.parent == tmp_path / f"snnr-{os.getuid()}" / "snnr-kernels"
+    assert (tmp_path / f"snnr-{os.getuid()}").stat().st_mode & 0o777 == 0o700
+
+
+@POSIX
+def test_without_any_writable_folder_kernels_compile_uncached(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    nowhere = f"import tempfile; tempfile.tempdir = {str(file)!r}\n"
+    told = run(nowhere + ADAM, HOME=file, XDG_CACHE_HOME=file)
+    assert told["folder"] == "None"
+    assert told["w"] == -0.5
+    assert not told["warm_after"]
+
+
+@POSIX
+def test_a_folder_that_others_can_write_to_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path / "first"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+    folder = jit.cache_folder()
+    assert folder is not None
+    assert folder.is_relative_to(tmp_path / "first")
+    folder.chmod(0o777)
+    second = jit.cache_folder()
+    assert second is not None
+    assert second.is_relative_to(tmp_path / "second")
+    second.rmdir()
+    second.symlink_to(tmp_path, target_is_directory=True)
+    third = jit.cache_folder()
+    assert third is None or not third.is_relative_to(tmp_path)
+
+
+def test_folders_out_of_use_are_removed(tmp_path: Path) -> None:
+    names = ["0123456789abcdef", "fedcba9876543210", "00000000deadbeef", "somebody-elses00", "beef"]
+    for name in names:
+        (tmp_path / name).mkdir(mode=0o700)
+        (tmp_path / name / "kernel.nbi").touch()
+    now = time.time()
+    for name in names[1:]:
+        os.utime(tmp_path / name, (now - 40 * 86400, now - 40 * 86400))
+    (tmp_path / "ffffffffffffffff").touch()
+    jit.remove_stale(tmp_path / names[2])
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*names, "ffffffffffffffff"} - {names[1]}
+
+
+def test_a_folder_in_use_is_marked_and_a_fresh_one_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path))
+    month_ago = time.time() - 40 * 86400
+    stale = tmp_path / "snnr-kernels" / "0123456789abcdef"
+    stale.mkdir(parents=True, mode=0o700)
+    os.utime(stale, (month_ago, month_ago))
+    folder = jit.cache_folder()
+    assert folder is not None
+    assert not stale.exists()
+    os.utime(folder, (month_ago, month_ago))
+    assert jit.cache_folder() == folder
+    assert folder.stat().st_mtime > time.time() - 60
+
+
+def test_variants_of_one_function_do_not_share_code(tmp_path: Path) -> None:
+    (tmp_path / "variants.py").write_text(
+        "from snnr.kernels.jit import jit\n"
+        "def odd(x):\n"
+        "    return x != x\n"
+        "exact, loose = jit()(odd), jit(fastmath={'nnan'})(odd)\n"
+    )
+    script = (
+        f"import json, sys; sys.path.append({str(tmp_path)!r}); "
+        "from variants import exact, loose; "
+        "print(json.dumps([exact(float('nan')), loose(float('nan'))]))"
+    )
+    for _ in range(2):
+        assert run(script, NUMBA_CACHE_DIR=tmp_path / "cache") == [True, False]
+
+
+def test_importing_compiles_nothing(tmp_path: Path) -> None:
+    script = """
+import json, sys
+import snnr
+early = sorted({"numba", "scipy", "h5py"} & set(sys.modules))
+from numba.core import event
+with event.install_recorder("numba:compile") as recorder:
+    import snnr.cli, snnr.training, snnr.models, snnr.checkpoint, snnr.kernels.cpu
+from snnr.kernels import jit
+print(json.dumps([early, len(recorder.buffer), jit.cache_is_warm()]))
+"""
+    assert run(script, NUMBA_CACHE_DIR=tmp_path) == [[], 0, False]
+
+
+def test_warnings_of_numba_are_errors_here() -> None:
+    def serial(x: float) -> float:
+        return x + 1
+
+    with pytest.raises(NumbaPerformanceWarning):
+        numba.njit(serial, parallel=True)(1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaPerformanceWarning)
+        assert numba.njit(serial, parallel=True)(1.0) == 2.0
