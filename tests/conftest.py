@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import snnr.data
+import snnr.kernels.jit  # settles the folder of compiled kernels before a test changes the places
 from snnr.data import Dataset
 
 
