@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import snnr.data
-import snnr.kernels.jit  # settles the folder of compiled kernels before a test changes the places
 from snnr.data import Dataset
+
+import snnr.kernels.jit  # settles the folder of compiled kernels before a test changes the places
 
 
 @pytest.fixture(scope="session")
