@@ -1,7 +1,6 @@
 """The surrogates of `rules`, over arrays. A test holds the two to each other."""
 
 import numpy as np
-from scipy.special import erf
 
 from snnr.kernels import rules
 from snnr.kernels.reference.types import Array
@@ -24,6 +23,8 @@ def primitive(x: Array, surrogate: int, alpha: float) -> Array:
         area = np.maximum(1 - np.abs(u), 0) ** 2 / 2
         result = np.where(u < 0, area, 1 - area)
     elif surrogate == rules.GAUSSIAN:
+        from scipy.special import erf  # here, because it takes as long to import as all of snnr
+
         result = (1 + erf(u / np.sqrt(2).astype(u.dtype))) / 2
     else:
         raise ValueError(f"surrogate (={surrogate}) must be an id between 0 and 5")
