@@ -31,12 +31,13 @@ class Linear(Function):
             )
             rows = masked
         self.rows = rows
+        self.memo: dict[str, Any] = {}
         self.weight = np.ascontiguousarray(weight.data.T)
         self.connectivity = getattr(weight, "connectivity", 1.0)
         out = empty((rows.shape[0], weight.shape[0]), weight.dtype)
         self.kernels["linear"](
             rows, self.weight, None if bias is None else bias.data, out, self.factor,
-            self.connectivity,
+            self.connectivity, self.memo,
         )  # fmt: skip
         return out.reshape(*lead, weight.shape[0])
 
@@ -45,7 +46,7 @@ class Linear(Function):
         dx = dw = db = None
         if self.needs[1]:
             buffer = empty(self.weight.shape, self.weight.dtype)
-            self.kernels["linear_weight_grad"](self.rows, dy, buffer, self.factor)
+            self.kernels["linear_weight_grad"](self.rows, dy, buffer, self.factor, self.memo)
             dw = buffer.T
         if self.needs[2]:
             db = np.empty(dy.shape[1], dy.dtype)

@@ -51,9 +51,8 @@ class Spiking(Function):
         channels = self.x.shape[2]
         dout = rows(grad, self.images).reshape(self.steps, -1, channels)
         dz = empty(self.x.shape, self.x.dtype)
-        sums = np.empty((2, channels), self.x.dtype)
         self.kernels["lif_grad"](
-            self.x, self.gain, self.offset, self.neuron, self.held, dout, dz, sums[0], sums[1]
+            self.x, self.gain, self.offset, self.neuron, self.held, dout, dz
         )
         return (from_rows(dz, self.x_shape, self.images),)
 

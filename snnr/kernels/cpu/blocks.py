@@ -33,12 +33,16 @@ def start_block(neuron: Any, v: Any) -> None:
 
 @jit()
 def input_grad_block(drive: Any, dh: Any, x: Any, dz: Any, sum_dz: Any, sum_dzx: Any) -> None:
-    """dz = drive*dh, and what it adds to the sums."""
-    for i in range(dh.shape[0]):
-        g = drive * dh[i]
-        dz[i] = g
-        sum_dz[i] += g
-        sum_dzx[i] += g * x[i]
+    """dz = drive*dh, and what it adds to the sums, if they have a place to go."""
+    if sum_dz.shape[0] == 0:
+        for i in range(dh.shape[0]):
+            dz[i] = drive * dh[i]
+    else:
+        for i in range(dh.shape[0]):
+            g = drive * dh[i]
+            dz[i] = g
+            sum_dz[i] += g
+            sum_dzx[i] += g * x[i]
 
 
 @jit()
@@ -108,39 +112,97 @@ def derivative_block(neuron: Any, h: Any, out: Any) -> None:
             out[i] = surrogate_derivative(h[i] - threshold, neuron.surrogate, slope, peak)
 
 
-@jit()
-def reset_grad_block(
-    neuron: Any, h: Any, slope: Any, ds: Any, dv: Any, held: Any, hold: bool
-) -> None:
-    """dv, the gradient with respect to v[t], becomes the gradient with respect to h[t]."""
-    threshold = h.dtype.type(neuron.v_threshold)
-    v_reset = h.dtype.type(neuron.v_reset)
+@jit(forceinline=True)
+def _plain_steps(
+    atan: bool, soft: bool, detach: bool, add: bool, h: Any, slopes: Any, ds: Any, dv: Any,
+    dh: Any, decay: Any, threshold: Any, v_reset: Any, k: Any, peak: Any,
+) -> None:  # fmt: skip
+    """The loop of `step_grad_block` for spikes; the flags are literals where it is inlined."""
     one = h.dtype.type(1)
     zero = h.dtype.type(0)
+    for i in range(h.shape[0]):
+        slope = surrogate_derivative(h[i] - threshold, 0, k, peak) if atan else slopes[i]
+        q = one if fire(h[i], threshold) else zero
+        if soft and detach:
+            g = reset_soft_grad_detached(dv[i], ds[i], slope)
+        elif soft:
+            g = reset_soft_grad(dv[i], ds[i], slope, threshold)
+        elif detach:
+            g = reset_hard_grad_detached(dv[i], ds[i], q, slope)
+        else:
+            g = reset_hard_grad(dv[i], ds[i], h[i], q, slope, v_reset)
+        dh[i] = dh[i] + g if add else g
+        dv[i] = decay * g
+
+
+@jit()
+def _other_steps(
+    neuron: Any, add: bool, h: Any, slopes: Any, ds: Any, dv: Any, dh: Any, decay: Any,
+    threshold: Any, v_reset: Any, k: Any, peak: Any, held: Any, hold: bool,
+) -> None:  # fmt: skip
+    """The loop of `step_grad_block` for smooth or held spikes."""
+    for i in range(h.shape[0]):
+        if hold:
+            q = held[i]
+        else:
+            q = surrogate_primitive(h[i] - threshold, neuron.surrogate, k, peak)
+        if neuron.soft and (neuron.detach or hold):
+            g = reset_soft_grad_detached(dv[i], ds[i], slopes[i])
+        elif neuron.soft:
+            g = reset_soft_grad(dv[i], ds[i], slopes[i], threshold)
+        elif neuron.detach or hold:
+            g = reset_hard_grad_detached(dv[i], ds[i], q, slopes[i])
+        else:
+            g = reset_hard_grad(dv[i], ds[i], h[i], q, slopes[i], v_reset)
+        dh[i] = dh[i] + g if add else g
+        dv[i] = decay * g
+
+
+@jit()
+def step_grad_block(
+    neuron: Any, add: bool, h: Any, slopes: Any, ds: Any, dv: Any, dh: Any, held: Any, hold: bool
+) -> None:
+    """One step back in time: dv with respect to v[t] becomes dv with respect to v[t-1].
+
+    The gradient with respect to h[t] goes to `dh` (is added to it with `add`); `slopes` is scratch.
+    """
+    decay = h.dtype.type(neuron.decay)
+    threshold = h.dtype.type(neuron.v_threshold)
+    v_reset = h.dtype.type(neuron.v_reset)
     k = h.dtype.type(surrogate_slope(neuron.surrogate, neuron.alpha))
     peak = h.dtype.type(surrogate_peak(neuron.surrogate, neuron.alpha))
-    if neuron.soft:
-        if neuron.detach or hold:
-            for i in range(h.shape[0]):
-                dv[i] = reset_soft_grad_detached(dv[i], ds[i], slope[i])
-        else:
-            for i in range(h.shape[0]):
-                dv[i] = reset_soft_grad(dv[i], ds[i], slope[i], threshold)
-    elif neuron.smooth or hold:
-        for i in range(h.shape[0]):
-            if hold:
-                q = held[i]
-            else:
-                q = surrogate_primitive(h[i] - threshold, neuron.surrogate, k, peak)
-            if neuron.detach or hold:
-                dv[i] = reset_hard_grad_detached(dv[i], ds[i], q, slope[i])
-            else:
-                dv[i] = reset_hard_grad(dv[i], ds[i], h[i], q, slope[i], v_reset)
-    elif neuron.detach:
-        for i in range(h.shape[0]):
-            q = one if fire(h[i], threshold) else zero
-            dv[i] = reset_hard_grad_detached(dv[i], ds[i], q, slope[i])
+    soft = neuron.soft != 0
+    detach = neuron.detach != 0
+    if neuron.smooth or hold:
+        derivative_block(neuron, h, slopes)
+        _other_steps(
+            neuron, add, h, slopes, ds, dv, dh, decay, threshold, v_reset, k, peak, held, hold
+        )
+    elif neuron.surrogate == 0 and detach and not soft and add:
+        # the paper's neuron, in one pass
+        _plain_steps(
+            True, False, True, True, h, slopes, ds, dv, dh, decay, threshold, v_reset, k, peak
+        )
+    elif neuron.surrogate == 0 and detach and not soft:
+        _plain_steps(
+            True, False, True, False, h, slopes, ds, dv, dh, decay, threshold, v_reset, k, peak
+        )
     else:
-        for i in range(h.shape[0]):
-            q = one if fire(h[i], threshold) else zero
-            dv[i] = reset_hard_grad(dv[i], ds[i], h[i], q, slope[i], v_reset)
+        derivative_block(neuron, h, slopes)
+        if soft and detach:
+            _plain_steps(
+                False, True, True, add, h, slopes, ds, dv, dh, decay, threshold, v_reset, k, peak
+            )
+        elif soft:
+            _plain_steps(
+                False, True, False, add, h, slopes, ds, dv, dh, decay, threshold, v_reset, k, peak
+            )
+        elif detach:
+            _plain_steps(
+                False, False, True, add, h, slopes, ds, dv, dh, decay, threshold, v_reset, k, peak
+            )
+        else:
+            _plain_steps(
+                False, False, False, add, h, slopes, ds, dv, dh, decay, threshold, v_reset, k,
+                peak,
+            )  # fmt: skip

@@ -52,22 +52,23 @@ def _pack_strip(a: Any, m0: int, k0: int, k1: int, pitch: int, strip: Any) -> No
 
 
 @jit()
-def _store(block: Any, first: bool, out: Any) -> None:
+def _store(block: Any, width: int, first: bool, out: Any) -> None:
     for r in range(out.shape[0]):
+        row = block[r * width : r * width + out.shape[1]]
         if first:
-            copy(block[r, : out.shape[1]], out[r])
+            copy(row, out[r])
         else:
-            add(block[r, : out.shape[1]], out[r])
+            add(row, out[r])
 
 
 @jit()
-def _store_transposed(block: Any, first: bool, out: Any) -> None:
+def _store_transposed(block: Any, width: int, first: bool, out: Any) -> None:
     for j in range(out.shape[0]):
         for r in range(out.shape[1]):
             if first:
-                out[j, r] = block[r, j]
+                out[j, r] = block[r * width + j]
             else:
-                out[j, r] += block[r, j]
+                out[j, r] += block[r * width + j]
 
 
 @jit(parallel=True)
@@ -81,6 +82,7 @@ def _product(a: Any, row_pitch: int, pitch: int, panels: Any, transposed: bool, 
     rows, depth = a.shape
     width = panels.shape[2]
     columns = out.shape[0] if transposed else out.shape[1]
+    result = out.reshape(-1)
     for s in prange((rows + MR - 1) // MR):
         thread = numba.get_thread_id()
         strip = strips[thread]
@@ -96,19 +98,24 @@ def _product(a: Any, row_pitch: int, pitch: int, panels: Any, transposed: bool, 
                 n0 = p * width
                 n1 = min(n0 + width, columns)
                 b0 = (p * depth + k0) * width
+                kc = k1 - k0
+                # whole tiles go straight to the result, where its rows are those of a
+                direct = not transposed and m1 - m0 == MR and n1 - n0 == width
+                target = result if direct else block
+                origin = m0 * columns + n0 if direct else 0
+                ldc = columns if direct else width
+                more = direct and k0 > 0
                 if in_place:
                     tile(
-                        a, m0 + k0 * pitch, 1, pitch, panels, b0, width, block, 0, width,
-                        k1 - k0, False,
+                        a, m0 + k0 * pitch, 1, pitch, panels, b0, width, target, origin, ldc, kc,
+                        more,
                     )  # fmt: skip
                 else:
-                    tile(
-                        strip, 0, 1, MR, panels, b0, width, block, 0, width, k1 - k0, False
-                    )
+                    tile(strip, 0, 1, MR, panels, b0, width, target, origin, ldc, kc, more)
                 if transposed:
-                    _store_transposed(block, k0 == 0, out[n0:n1, m0:m1])
-                else:
-                    _store(block, k0 == 0, out[m0:m1, n0:n1])
+                    _store_transposed(block, width, k0 == 0, out[n0:n1, m0:m1])
+                elif not direct:
+                    _store(block, width, k0 == 0, out[m0:m1, n0:n1])
 
 
 def matmul(a: Float, b: Float, out: Float) -> None:
@@ -123,7 +130,7 @@ def matmul(a: Float, b: Float, out: Float) -> None:
     threads = numba.get_num_threads()
     slack = REGISTER // out.itemsize
     strips = empty((threads, min(DEPTH, a.shape[1]) * MR + slack), out.dtype)
-    blocks = empty((threads, MR, width), out.dtype)
+    blocks = empty((threads, MR * width), out.dtype)
     pitch = a.strides[1] // a.itemsize if a.strides[0] == a.itemsize else 0
     row_pitch = a.strides[0] // a.itemsize if a.strides[1] == a.itemsize else 0
     _product(a, row_pitch, pitch, panels_of(b, width), transposed, strips, blocks, out)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
 from snnr.kernels.cpu.gemm import matmul
-from snnr.kernels.cpu.linear_walks import walk_both, walk_lists, walk_survivors
+from snnr.kernels.cpu.linear_walks import scatter_lists, walk_both, walk_lists, walk_survivors
 from snnr.kernels.cpu.rows import add, zero
 from snnr.kernels.cpu.vector import NARROW
 from snnr.kernels.jit import jit
@@ -24,7 +24,7 @@ SPIKE_DENSITY = 0.35
 FLOAT_DENSITY = 0.25
 #: connectivity below which walking the surviving weights is quicker
 SURVIVORS = 0.12
-#: output widths up to which the input gradient is a handful of scaled rows, not a GEMM
+#: output widths up to which the dense product costs less than listing survivors
 FEW = 32
 
 Float = NDArray[np.floating[Any]]
@@ -37,20 +37,24 @@ def linear(
     out: Float,
     scale: float = 1.0,
     connectivity: float = 1.0,
+    memo: dict[str, Any] | None = None,
 ) -> None:
     """out[M, O] = scale * x[M, K] @ w[K, O] + bias.
 
     Spikes (uint8) are walked when they are few. So are floats that mostly hold one value, as
-    normalised images do: x = (x - b) + b, and b times the column sums of w is a constant.
+    normalised images do: x = (x - b) + b, and b times the column sums of w is a constant. Lists
+    that `linear_weight_grad` of the same x can use are left in `memo`.
     """
     if x.dtype == np.uint8:
-        density = events.density(x)
+        index, count = events.by_row(x)
+        density = count.sum() / max(x.size, 1)
+        if memo is not None:
+            memo["rows"] = index, count
         if density <= SPIKE_DENSITY and connectivity <= SURVIVORS:
             walk_both(x, w, out)
             _finish(out, scale, bias)
             return
         if density <= SPIKE_DENSITY:
-            index, count = events.by_row(x)
             walk_lists(w, index, count, None, scale, bias, out)
             return
         x = _as_float(x, out.dtype)
@@ -86,9 +90,19 @@ def _as_float(x: NDArray[Any], dtype: Any) -> Float:
     return dense
 
 
-def linear_weight_grad(x: NDArray[Any], dy: Float, dw: Float, scale: float = 1.0) -> None:
+def linear_weight_grad(
+    x: NDArray[Any],
+    dy: Float,
+    dw: Float,
+    scale: float = 1.0,
+    memo: dict[str, Any] | None = None,
+) -> None:
     """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does."""
     if x.dtype == np.uint8:
+        if dw.shape[1] <= NARROW:
+            index, count = events.by_row(x) if memo is None else memo["rows"]
+            scatter_lists(index, count, dy, scale, dw)
+            return
         if events.density(x) <= SPIKE_DENSITY:
             index, count = events.by_column(x)
             walk_lists(dy, index, count, None, scale, None, dw)
@@ -108,12 +122,7 @@ def linear_input_grad(
     dy: Float, w: Float, dx: Float, scale: float = 1.0, connectivity: float = 1.0
 ) -> None:
     """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few."""
-    rows, width = dy.shape
-    if width <= FEW:
-        lists = np.tile(np.arange(width, dtype=np.uint16), (rows, 1))
-        count = np.full(rows, width, np.int64)
-        walk_lists(w.T, lists, count, dy, scale, None, dx)
-    elif connectivity <= SURVIVORS and rows >= NARROW:
+    if connectivity <= SURVIVORS and dy.shape[0] >= NARROW and dy.shape[1] > FEW:
         walk_survivors(dy, w, scale, dx)
     else:
         matmul(dy, w.T, dx)

@@ -11,18 +11,22 @@ from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
 from snnr.kernels.cpu.events import append
 from snnr.kernels.cpu.panels import panel_width, panels_of
-from snnr.kernels.cpu.rows import copy_padded, scaled_sum, zero
+from snnr.kernels.cpu.rows import add, copy_padded, scaled_sum, zero
 from snnr.kernels.cpu.vector import (
+    NARROW,
     WIDE,
     gather,
     gather_narrow,
     gather_scaled,
     gather_scaled_narrow,
+    scatter_narrow,
 )
 from snnr.kernels.jit import jit
 
 #: chunks of work per thread, where chunks differ in cost
 CHUNKS = 4
+#: parts into which rows are split when every part has sums of its own
+SCATTER_CHUNKS = 8
 
 Float = NDArray[np.floating[Any]]
 
@@ -94,6 +98,39 @@ def walk_lists(
         matrix, flat, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor,
         start, panels, acc, out,
     )  # fmt: skip
+
+
+@jit(parallel=True)
+def _scatter(index: Any, slot: int, count: Any, rows: Any, partial: Any) -> None:
+    """partial[chunk, k] = sum of the rows m, of a chunk of them, whose list has k."""
+    chunks = partial.shape[0]
+    total = count.shape[0]
+    for chunk in prange(chunks):
+        mine = partial[chunk].reshape(-1)
+        zero(mine)
+        for m in range(total * chunk // chunks, total * (chunk + 1) // chunks):
+            scatter_narrow(rows, m * NARROW, index, m * slot, m * slot + count[m], mine, 0)
+
+
+@jit(parallel=True)
+def _gather_chunks(partial: Any, scale: Any, out: Any) -> None:
+    """out[k] = scale * sum of partial[:, k]."""
+    columns = out.shape[1]
+    for k in prange(out.shape[0]):
+        for chunk in range(1, partial.shape[0]):
+            add(partial[chunk, k], partial[0, k])
+        for j in range(columns):
+            out[k, j] = scale * partial[0, k, j]
+
+
+def scatter_lists(
+    index: NDArray[Any], count: NDArray[Any], dy: Float, scale: float, out: Float
+) -> None:
+    """out[K, O] = scale * x.T @ dy from the lists of the rows of x, for O <= NARROW."""
+    partial = empty((SCATTER_CHUNKS, out.shape[0], NARROW), out.dtype)
+    rows = panels_of(dy, NARROW)
+    _scatter(index.reshape(-1), index.shape[1], count, rows.reshape(-1), partial)
+    _gather_chunks(partial, out.dtype.type(scale), out)
 
 
 @jit(parallel=True)

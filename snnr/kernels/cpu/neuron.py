@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu.blocks import (
-    derivative_block,
     input_grad_block,
     potentials,
-    reset_grad_block,
     start_block,
+    step_grad_block,
 )
-from snnr.kernels.cpu.rows import add, affine, copy, scale
+from snnr.kernels.cpu.rows import affine, copy, zero
 from snnr.kernels.jit import jit
 from snnr.kernels.rules import Neuron
 
@@ -79,8 +78,8 @@ def _lif_grad(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, dout: Any,
     periods = (total + period - 1) // period
     chunks = partial.shape[0]
     drive = x.dtype.type(neuron.drive)
-    decay = x.dtype.type(neuron.decay)
     hold = held.size > 0
+    sums = partial.shape[2] > 0
     for chunk in prange(chunks):
         thread = numba.get_thread_id()
         partial[chunk] = 0
@@ -91,33 +90,27 @@ def _lif_grad(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, dout: Any,
                 continue
             mine = scratch[thread]
             z, v, slope, dv, s = mine[0, :n], mine[1, :n], mine[2, :n], mine[3, :n], mine[4, :n]
-            sum_dz = partial[chunk, 0, place : place + n]
-            sum_dzx = partial[chunk, 1, place : place + n]
+            until = place + n if sums else place
+            sum_dz = partial[chunk, 0, place:until]
+            sum_dzx = partial[chunk, 1, place:until]
             start_block(neuron, v)
             for t in range(steps):
                 if t == 0 or not static:
-                    affine(
-                        x[t, start:stop], gain[place : place + n], offset[place : place + n], z
-                    )
+                    affine(x[t, start:stop], gain[place : place + n], offset[place : place + n], z)
                 potentials(
                     neuron, z, v, mine[5 + t, :n], s, held[t, start:stop] if hold else s, hold
                 )
-            dv[:] = 0
-            z[:] = 0
+            zero(dv)
+            zero(z)
             for t in range(steps - 1, -1, -1):
-                h = mine[5 + t, :n]
-                derivative_block(neuron, h, slope)
-                reset_grad_block(
-                    neuron, h, slope, dout[t, start:stop], dv,
+                step_grad_block(
+                    neuron, static, mine[5 + t, :n], slope, dout[t, start:stop], dv, z,
                     held[t, start:stop] if hold else s, hold,
                 )  # fmt: skip
-                if static:
-                    add(dv, z)
-                else:
+                if not static:
                     input_grad_block(
-                        drive, dv, x[t, start:stop], dz[t, start:stop], sum_dz, sum_dzx
+                        drive, z, x[t, start:stop], dz[t, start:stop], sum_dz, sum_dzx
                     )
-                scale(decay, dv)
             if static:
                 input_grad_block(drive, z, x[0, start:stop], dz[0, start:stop], sum_dz, sum_dzx)
 
@@ -156,23 +149,26 @@ def lif_grad(
     held: Float,
     dout: Float,
     dz: Float,
-    sum_dz: Float,
-    sum_dzx: Float,
+    sum_dz: Float | None = None,
+    sum_dzx: Float | None = None,
 ) -> None:
-    """Gradient dz with respect to z = gain*x + offset, and its sums per channel (also times x)."""
+    """Gradient dz with respect to z = gain*x + offset, and, where they have a place to go, its
+    sums per channel (also times x)."""
     channels = x.shape[2]
     rows, length = _period(channels)
     steps = dout.shape[0]
     scratch = empty((numba.get_num_threads(), 5 + steps, length), x.dtype)
-    partial = empty((CHUNKS, 2, rows * channels), x.dtype)
+    wanted = sum_dz is not None and sum_dzx is not None
+    partial = empty((CHUNKS, 2, rows * channels if wanted else 0), x.dtype)
     _lif_grad(
         x.reshape(x.shape[0], -1), np.tile(gain, rows), np.tile(offset, rows), neuron,
         _by_step(held), dout.reshape(steps, -1), length, scratch, partial,
         dz.reshape(x.shape[0], -1),
     )  # fmt: skip
-    sums = partial.reshape(CHUNKS, 2, rows, channels).sum(axis=(0, 2))
-    sum_dz[...] = sums[0]
-    sum_dzx[...] = sums[1]
+    if sum_dz is not None and sum_dzx is not None:
+        sums = partial.reshape(CHUNKS, 2, rows, channels).sum(axis=(0, 2))
+        sum_dz[...] = sums[0]
+        sum_dzx[...] = sums[1]
 
 
 @jit()

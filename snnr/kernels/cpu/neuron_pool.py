@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu.blocks import (
-    derivative_block,
     input_grad_block,
     potentials,
-    reset_grad_block,
     start_block,
+    step_grad_block,
 )
 from snnr.kernels.cpu.neuron import CHUNKS
-from snnr.kernels.cpu.rows import add, affine, scale
+from snnr.kernels.cpu.rows import affine, zero
 from snnr.kernels.jit import jit
 from snnr.kernels.rules import Neuron
 
@@ -81,7 +80,6 @@ def _lif_pool_grad(x: Any, gain: Any, offset: Any, neuron: Any, index: Any, dout
     tall, wide = x.shape[2], x.shape[3]
     chunks = partial.shape[0]
     drive = x.dtype.type(neuron.drive)
-    decay = x.dtype.type(neuron.decay)
     tasks = batch * height
     for chunk in prange(chunks):
         mine = scratch[numba.get_thread_id()]
@@ -96,19 +94,15 @@ def _lif_pool_grad(x: Any, gain: Any, offset: Any, neuron: Any, index: Any, dout
                     if t == 0 or not static:
                         _window(x, t, b, oy, ox, gain, offset, z.reshape(4, channels))
                     potentials(neuron, z, v, mine[6 + t], s, s, False)
-                dv[:] = 0
-                z[:] = 0
+                zero(dv)
+                zero(z)
                 for t in range(steps - 1, -1, -1):
-                    h = mine[6 + t]
-                    derivative_block(neuron, h, slope)
                     _unpool_block(
                         index[t, b, oy, ox], dout[t, b, oy, ox], ds.reshape(4, channels)
                     )
-                    reset_grad_block(neuron, h, slope, ds, dv, s, False)
-                    if static:
-                        add(dv, z)
+                    step_grad_block(neuron, static, mine[6 + t], slope, ds, dv, z, s, False)
                     if not static or t == 0:
-                        source = (z if static else dv).reshape(4, channels)
+                        source = z.reshape(4, channels)
                         for q in range(4):
                             y = 2 * oy + q // 2
                             k = 2 * ox + q % 2
@@ -116,7 +110,6 @@ def _lif_pool_grad(x: Any, gain: Any, offset: Any, neuron: Any, index: Any, dout
                                 drive, source[q], x[t, b, y, k], dz[t, b, y, k],
                                 partial[chunk, 0], partial[chunk, 1],
                             )  # fmt: skip
-                    scale(decay, dv)
     # what no window covers, when the height or the width is odd
     if tall > 2 * height or wide > 2 * width:
         for t in range(dz.shape[0]):

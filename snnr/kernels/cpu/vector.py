@@ -174,44 +174,50 @@ def _gather(columns: int, scaled: bool) -> Any:
         pacc = pointer_to(context, builder, acc_type, acc, acc0)
         targets = [builder.gep(pacc, [word(v * lanes)]) for v in range(count)]
         before = [load(builder, p, vector, width) for p in targets]
-        entry = builder.block
-        loop = builder.append_basic_block("walk")
-        done = builder.append_basic_block("walked")
-        builder.cbranch(builder.icmp_signed("<", start, stop), loop, done)
-        builder.position_at_end(loop)
-        e = builder.phi(word)
-        e.add_incoming(start, entry)
-        acc_phi = []
-        for value_before in before:
-            phi = builder.phi(vector)
-            phi.add_incoming(value_before, entry)
-            acc_phi.append(phi)
-        which = builder.load(builder.gep(pi, [e]))
-        which = builder.zext(which, word) if which.type.width < 64 else which
-        row = builder.gep(pm, [builder.mul(which, stride)])
-        rows = [
-            load(builder, builder.gep(row, [word(v * lanes)]), vector, width)
-            for v in range(count)
-        ]
-        if scaled:
-            pv = pointer_to(context, builder, sig.args[6], value, word(0))
+        pv = pointer_to(context, builder, sig.args[6], value, word(0)) if scaled else None
+
+        def visit(e: Any, sums: list[Any]) -> list[Any]:
+            """Add the row that list entry e names."""
+            which = builder.load(builder.gep(pi, [e]))
+            which = builder.zext(which, word) if which.type.width < 64 else which
+            row = builder.gep(pm, [builder.mul(which, stride)])
+            rows = [
+                load(builder, builder.gep(row, [word(v * lanes)]), vector, width)
+                for v in range(count)
+            ]
+            if pv is None:
+                return [builder.fadd(a, r) for r, a in zip(rows, sums, strict=True)]
             weight = _splat(builder, builder.load(builder.gep(pv, [e])), vector)
-            new = [_fma(builder, vector, weight, r, a) for r, a in zip(rows, acc_phi, strict=True)]
+            return [_fma(builder, vector, weight, r, a) for r, a in zip(rows, sums, strict=True)]
+
+        # several independent sums hide the latency of an addition where a row is one register
+        ways = max(1, 4 // count)
+        zero = ir.Constant(vector, None)
+        cells = [
+            [cgutils.alloca_once_value(builder, before[v] if way == 0 else zero)
+             for v in range(count)]
+            for way in range(ways)
+        ]  # fmt: skip
+        split = builder.sub(stop, builder.srem(builder.sub(stop, start), word(ways)))
+
+        def walk(first: Any, last: Any, step: int) -> None:
+            with cgutils.for_range_slice(builder, first, last, word(step), word) as (e, _):
+                for way in range(step):
+                    sums = visit(
+                        builder.add(e, word(way)), [builder.load(c) for c in cells[way]]
+                    )
+                    for cell, total in zip(cells[way], sums, strict=True):
+                        builder.store(total, cell)
+
+        if ways == 1:
+            walk(start, stop, 1)
         else:
-            new = [builder.fadd(a, r) for r, a in zip(rows, acc_phi, strict=True)]
-        following = builder.add(e, word(1))
-        e.add_incoming(following, loop)
-        for phi, value_new in zip(acc_phi, new, strict=True):
-            phi.add_incoming(value_new, loop)
-        builder.cbranch(builder.icmp_signed("<", following, stop), loop, done)
-        builder.position_at_end(done)
-        sums = []
-        for value_before, value_new in zip(before, new, strict=True):
-            phi = builder.phi(vector)
-            phi.add_incoming(value_before, entry)
-            phi.add_incoming(value_new, loop)
-            sums.append(phi)
-        for p, total in zip(targets, sums, strict=True):
+            walk(start, split, ways)
+            walk(split, stop, 1)
+        for v, p in enumerate(targets):
+            total = builder.load(cells[0][v])
+            for way in range(1, ways):
+                total = builder.fadd(total, builder.load(cells[way][v]))
             store(builder, total, p, vector, width)
         return context.get_dummy_value()
 
@@ -236,6 +242,38 @@ gather = _gather(WIDE, scaled=False)
 gather_narrow = _gather(NARROW, scaled=False)
 gather_scaled = _gather(WIDE, scaled=True)
 gather_scaled_narrow = _gather(NARROW, scaled=True)
+
+
+@intrinsic
+def scatter_narrow(typing_context, m, m0, index, start, stop, acc, acc0):  # type: ignore[no-untyped-def]
+    """acc[acc0 + index[e]*NARROW + n] += m[m0 + n] for the list entries e, n < NARROW."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        m, m0, index, start, stop, acc, acc0 = args
+        scalar = element(sig.args[0].dtype)
+        width = 4 if isinstance(scalar, ir.FloatType) else 8
+        lanes = REGISTER // width
+        vector = ir.VectorType(scalar, lanes)
+        word = ir.IntType(64)
+        pm = pointer_to(context, builder, sig.args[0], m, m0)
+        pi = pointer_to(context, builder, sig.args[2], index, word(0))
+        pacc = pointer_to(context, builder, sig.args[5], acc, acc0)
+        parts = [word(v * lanes) for v in range(NARROW // lanes)]
+        rows = [load(builder, builder.gep(pm, [part]), vector, width) for part in parts]
+        with cgutils.for_range_slice(builder, start, stop, word(1), word) as (e, _):
+            which = builder.load(builder.gep(pi, [e]))
+            which = builder.zext(which, word) if which.type.width < 64 else which
+            target = builder.gep(pacc, [builder.mul(which, word(NARROW))])
+            for part, row in zip(parts, rows, strict=True):
+                p = builder.gep(target, [part])
+                store(
+                    builder, builder.fadd(load(builder, p, vector, width), row), p, vector, width
+                )
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(m, i, index, i, i, acc, i), codegen
+
 
 #: entries that one `active` call looks at
 MASK = 64

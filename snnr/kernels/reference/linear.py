@@ -1,5 +1,7 @@
 """Matrix products and dense layers, in NumPy. Sums are made in float64 and rounded once."""
 
+from typing import Any
+
 import numpy as np
 
 from snnr.kernels.reference.types import Array
@@ -17,6 +19,7 @@ def linear(
     out: Array,
     scale: float = 1.0,
     connectivity: float = 1.0,
+    memo: dict[str, Any] | None = None,
 ) -> None:
     """out[M,O] = scale * x[M,K] @ w[K,O] + bias[O]; x float or uint8."""
     total = scale * (x.astype(np.float64) @ w.astype(np.float64))
@@ -30,7 +33,13 @@ def linear_input_grad(
     dx[...] = scale * (dy.astype(np.float64) @ w.astype(np.float64).T)
 
 
-def linear_weight_grad(x: Array, dy: Array, dw: Array, scale: float = 1.0) -> None:
+def linear_weight_grad(
+    x: Array,
+    dy: Array,
+    dw: Array,
+    scale: float = 1.0,
+    memo: dict[str, Any] | None = None,
+) -> None:
     """dw[K,O] = scale * x[M,K].T @ dy[M,O]; x float or uint8."""
     dw[...] = scale * (x.astype(np.float64).T @ dy.astype(np.float64))
 

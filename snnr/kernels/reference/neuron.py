@@ -54,12 +54,13 @@ def lif_grad(
     held: Array,
     dout: Array,
     dz: Array,
-    sum_dz: Array,
-    sum_dzx: Array,
+    sum_dz: Array | None = None,
+    sum_dzx: Array | None = None,
 ) -> None:
     """Gradient dz[Tx,R,C] with respect to z = gain*x + offset, from dout[T,R,C].
 
-    For a static input dz is summed over time. Also leaves Σ dz and Σ dz*x per channel.
+    For a static input dz is summed over time. Also leaves Σ dz and Σ dz*x per channel, where they
+    have a place to go.
     """
     h, s, _ = _run(x, gain, offset, neuron, held, len(dout))
     slope = derivative(h - neuron.v_threshold, neuron.surrogate, neuron.alpha)
@@ -78,8 +79,9 @@ def lif_grad(
         each[t] = neuron.drive * dh
         dv = neuron.decay * dh
     dz[...] = each if len(x) == len(dout) else each.sum(axis=0, keepdims=True)
-    sum_dz[...] = dz.sum(axis=(0, 1), dtype=np.float64)
-    sum_dzx[...] = (dz.astype(np.float64) * x).sum(axis=(0, 1))
+    if sum_dz is not None and sum_dzx is not None:
+        sum_dz[...] = dz.sum(axis=(0, 1), dtype=np.float64)
+        sum_dzx[...] = (dz.astype(np.float64) * x).sum(axis=(0, 1))
 
 
 def _rows(x: Array) -> Array:
