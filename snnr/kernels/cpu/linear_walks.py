@@ -91,8 +91,10 @@ def walk_lists(
     values = np.empty((0, 0), out.dtype) if value is None else value
     start = np.zeros(out.shape[1], out.dtype) if base is None else base
     factor = out.dtype.type(scale)
-    # copying pays when every row of a panel is read more than once
-    copied = int(count.sum()) > matrix.shape[0] or not matrix.flags.c_contiguous
+    # copying pays when rows are read more than once and their distance, a large power of two,
+    # would put them all on the same few cache sets
+    crowded = matrix.shape[1] % 256 == 0 and int(count.sum()) > matrix.shape[0]
+    copied = crowded or not matrix.flags.c_contiguous
     flat = np.empty(0, matrix.dtype) if copied else matrix.reshape(-1)
     _walk(
         matrix, flat, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor,
