@@ -147,10 +147,24 @@ class Flatten(Function):
     def forward(self, x: Tensor) -> Array:
         self.shape = x.shape
         lead = 1 if x.timesteps is None else 2
-        return np.ascontiguousarray(x.data).reshape(*x.shape[:lead], -1)
+        self.images = len(x.shape) == lead + 3
+        if not self.images:
+            return np.ascontiguousarray(x.data).reshape(*x.shape[:lead], -1)
+        pixels = channels_last(x.data)
+        channels = pixels.shape[-1]
+        pixels = pixels.reshape(-1, x.shape[-2] * x.shape[-1], channels)
+        out = empty((pixels.shape[0], channels, pixels.shape[1]), x.dtype)
+        self.kernels["swap_last"](pixels, out)
+        return out.reshape(*x.shape[:lead], -1)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        return (grad.reshape(self.shape),)
+        if not self.images:
+            return (grad.reshape(self.shape),)
+        channels, height, width = self.shape[-3:]
+        planes = np.ascontiguousarray(grad).reshape(-1, channels, height * width)
+        dx = empty((planes.shape[0], height * width, channels), grad.dtype)
+        self.kernels["swap_last"](planes, dx)
+        return (public(dx.reshape(*self.shape[:-3], height, width, channels)),)
 
 
 def flatten(x: Tensor) -> Tensor:

@@ -93,3 +93,14 @@ def test_mask_time_in_place(kernels):
     expected = 2 * x * mask
     kernels["mask_time"](x, mask, 2.0, x)
     np.testing.assert_array_equal(x, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 70), (3, 33, 5), (1, 64, 32)])
+def test_swap_last(kernels, shape):
+    (batch, rows, columns) = shape
+    generator = np.random.default_rng(5)
+    out = np.empty((batch, columns, rows), np.float32)
+    compare(kernels, "swap_last", ("out",), x=normal(generator, shape), out=out)
+    x = spikes(generator, shape, 0.3)
+    compare(kernels, "swap_last", ("out",), x=x, out=np.empty((batch, columns, rows), np.uint8))
+    compare(kernels, "swap_last", ("out",), x=normal(generator, shape)[::-1], out=out)

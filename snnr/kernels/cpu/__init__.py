@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from snnr.kernels.cpu import augment, conv, gemm, linear, neuron, neuron_pool, norm, optim, pool
+from snnr.kernels.cpu import (
+    augment,
+    conv,
+    gemm,
+    layout,
+    linear,
+    neuron,
+    neuron_pool,
+    norm,
+    optim,
+    pool,
+)
 
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -29,6 +40,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "avg_pool": pool.avg_pool,
     "avg_pool_grad": pool.avg_pool_grad,
     "mask_time": pool.mask_time,
+    "swap_last": layout.swap_last,
     "adam_step": optim.adam_step,
     "grad_r_step": optim.grad_r_step,
     "grad_r_sgd_step": optim.grad_r_sgd_step,

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events, patches, survivors, tiles, walks, winograd
+from snnr.kernels.cpu.layout import swap_last
 
 #: spike density above which dense tiles beat the walk over spikes (forward, weight gradient)
 SPIKE_DENSITY = 0.30
@@ -30,7 +32,10 @@ Pair = tuple[int, int]
 
 def _mirrored(w: Float) -> Float:
     """Kernel of the input gradient: taps turned round, input and output channels exchanged."""
-    return np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
+    kh, kw, ci, co = w.shape
+    mirrored = empty((kh, kw, co, ci), w.dtype)
+    swap_last(w.reshape(kh * kw, ci, co)[::-1], mirrored.reshape(kh * kw, co, ci))
+    return mirrored
 
 
 def _dense(x: NDArray[Any], w: Float, padding: Pair, out: Float) -> None:

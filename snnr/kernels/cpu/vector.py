@@ -48,6 +48,11 @@ def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, offset: 
     return builder.gep(data, [offset])
 
 
+def splat_constant(vector: ir.Type, value: float) -> Any:
+    """A vector that holds one value in every lane."""
+    return ir.Constant(vector, [ir.Constant(vector.element, value)] * vector.count)
+
+
 def _splat(builder: Any, value: Any, vector: ir.Type) -> Any:
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
     mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
@@ -65,7 +70,7 @@ def store(builder: Any, value: Any, pointer: Any, vector: ir.Type, width: int) -
     stored.align = width
 
 
-def _fma(builder: Any, vector: ir.Type, a: Any, b: Any, c: Any) -> Any:
+def multiply_add(builder: Any, vector: ir.Type, a: Any, b: Any, c: Any) -> Any:
     suffix = f"v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
     kind = ir.FunctionType(vector, [vector] * 3)
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.{suffix}")
@@ -134,7 +139,7 @@ def _tile(rows: int) -> Any:
                 value = builder.load(builder.gep(column, [builder.mul(rs, word(r))]))
                 av = _splat(builder, value, vector)
                 for v in range(TILE_VECTORS):
-                    new.append(_fma(builder, vector, av, bv[v], acc[r * TILE_VECTORS + v]))
+                    new.append(multiply_add(builder, vector, av, bv[v], acc[r * TILE_VECTORS + v]))
             following = builder.add(k, word(1))
             k.add_incoming(following, loop)
             for phi, value in zip(acc, new, strict=True):
@@ -188,7 +193,10 @@ def _gather(columns: int, scaled: bool) -> Any:
             if pv is None:
                 return [builder.fadd(a, r) for r, a in zip(rows, sums, strict=True)]
             weight = _splat(builder, builder.load(builder.gep(pv, [e])), vector)
-            return [_fma(builder, vector, weight, r, a) for r, a in zip(rows, sums, strict=True)]
+            return [
+                multiply_add(builder, vector, weight, r, a)
+                for r, a in zip(rows, sums, strict=True)
+            ]
 
         # several independent sums hide the latency of an addition where a row is one register
         ways = max(1, 4 // count)

@@ -1,9 +1,8 @@
-"""Dense 3x3 stride-1 convolution by Winograd's F(2x2, 3x3) (Lavin & Gray, CVPR 2016).
+"""Dense 3x3 stride-1 convolution by Winograd's F(4x4, 3x3) (Lavin & Gray, CVPR 2016).
 
-Sixteen products per 2x2 outputs instead of thirty-six. The transforms only add and halve, so that
-the result differs from the direct sum by float32 rounding. Input tiles are transformed into a block
-that stays in cache, the sixteen products of a register tile go through the first cache into the
-output transform, and nothing else is stored.
+Thirty-six products per 4x4 outputs instead of one hundred and forty-four. Input tiles are
+transformed into a block that stays in cache, the products of a register tile go through the cache
+into the output transform, and nothing else is stored.
 """
 
 from typing import Any
@@ -14,37 +13,54 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.gemm import matmul
-from snnr.kernels.cpu.panels import panels_of
-from snnr.kernels.cpu.rows import copy
+from snnr.kernels.cpu.rows import copy, copy_padded
 from snnr.kernels.cpu.tiles import SKEW, padded
 from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile
-from snnr.kernels.cpu.winograd_vector import winograd_input, winograd_output
+from snnr.kernels.cpu.winograd_vector import (
+    OUTPUTS,
+    PRODUCTS,
+    winograd_input,
+    winograd_kernel,
+    winograd_output,
+)
 from snnr.kernels.jit import jit
 
 MR = TILE_ROWS
-#: register tiles of windows per block: 2*MR windows of 256 channels, transformed, are 0.5 MB
-STRIPS = 2
+#: most register tiles of windows per block; one panel of the kernel serves them from cache
+STRIPS = 4
 
 Float = NDArray[np.floating[Any]]
 
-#: kernel transform G g G^T for a flattened 3x3 kernel g
-_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-_KERNEL = np.kron(_G, _G)
+
+@jit(parallel=True)
+def _transform(w: Any, columns: int, rows: Any, panels: Any) -> None:
+    """panels[i, p, ci, j] = product i of the kernel w[9, ci, p*columns + j], zero past the end."""
+    taps, depth, channels = w.shape
+    parts = panels.shape[1]
+    flat = panels.reshape(-1)
+    size = depth * columns
+    for ci in prange(depth):
+        row = rows[numba.get_thread_id()]
+        for p in range(parts):
+            c0 = p * columns
+            c1 = min(c0 + columns, channels)
+            for t in range(taps):
+                copy_padded(w[t, ci, c0:c1], row[t * columns : (t + 1) * columns])
+            winograd_kernel(row, 0, columns, flat, p * size + ci * columns, parts * size)
 
 
 @jit(parallel=True)
-def _conv(source: Any, panels: Any, depth: int, blocks: Any, products: Any, squares: Any,
-          out: Any) -> None:  # fmt: skip
-    """source[B, tall, wide, pitch], panels[16, P, depth, columns] -> out[B, Ho, Wo, Co]."""
+def _conv(source: Any, panels: Any, depth: int, strips: int, blocks: Any, products: Any,
+          squares: Any, out: Any) -> None:  # fmt: skip
+    """source[B, tall, wide, pitch], panels[PRODUCTS, P, depth, columns] -> out[B, Ho, Wo, Co]."""
     batch, tall, wide, pitch = source.shape
     _, height, width, channels = out.shape
     parts, columns = panels.shape[1], panels.shape[3]
     size = depth * columns
-    across = (width + 1) // 2
-    windows = batch * ((height + 1) // 2) * across
-    per_image = windows // batch
-    group = STRIPS * MR
+    across = (width + OUTPUTS - 1) // OUTPUTS
+    per_image = ((height + OUTPUTS - 1) // OUTPUTS) * across
+    windows = batch * per_image
+    group = strips * MR
     for task in prange((windows + group - 1) // group):
         thread = numba.get_thread_id()
         v = blocks[thread]
@@ -54,8 +70,8 @@ def _conv(source: Any, panels: Any, depth: int, blocks: Any, products: Any, squa
         last = min(first + group, windows)
         for w in range(first, last):
             b = w // per_image
-            top = 2 * ((w % per_image) // across)
-            left = 2 * ((w % per_image) % across)
+            top = OUTPUTS * ((w % per_image) // across)
+            left = OUTPUTS * ((w % per_image) % across)
             corner = ((b * tall + top) * wide + left) * pitch
             winograd_input(
                 source, corner, wide * pitch, pitch, depth, v, (w - first) * pitch, group * pitch
@@ -63,45 +79,43 @@ def _conv(source: Any, panels: Any, depth: int, blocks: Any, products: Any, squa
         for p in range(parts):
             c0 = p * columns
             c1 = min(c0 + columns, channels)
-            for r0 in range(0, last - first, MR):
-                for i in range(16):
+            for i in range(PRODUCTS):
+                for r0 in range(0, last - first, MR):
                     tile(
                         v, (i * group + r0) * pitch, pitch, 1, panels, (i * parts + p) * size,
-                        columns, m, i * MR * columns, columns, depth, False,
+                        columns, m, (i * group + r0) * columns, columns, depth, False,
                     )  # fmt: skip
-                for r in range(min(MR, last - first - r0)):
-                    winograd_output(m, r * columns, MR * columns, y, 0)
-                    w = first + r0 + r
-                    b = w // per_image
-                    top = 2 * ((w % per_image) // across)
-                    left = 2 * ((w % per_image) % across)
-                    for q in range(4):
-                        i = top + q // 2
-                        j = left + q % 2
-                        if i < height and j < width:
-                            square = y[q * columns : q * columns + c1 - c0]
-                            copy(square, out[b, i, j, c0:c1])
+            for w in range(first, last):
+                winograd_output(m, (w - first) * columns, group * columns, y, 0)
+                b = w // per_image
+                top = OUTPUTS * ((w % per_image) // across)
+                left = OUTPUTS * ((w % per_image) % across)
+                for i in range(top, min(top + OUTPUTS, height)):
+                    for j in range(left, min(left + OUTPUTS, width)):
+                        q = ((i - top) * OUTPUTS + j - left) * columns
+                        copy(y[q : q + c1 - c0], out[b, i, j, c0:c1])
+
+
+def _whole(size: int) -> int:
+    """Inputs that whole tiles of outputs need."""
+    return -(-size // OUTPUTS) * OUTPUTS + 2
 
 
 def conv(x: NDArray[Any], w: Float, padding: tuple[int, int], out: Float) -> None:
     """out[B, Ho, Wo, Co] = x[B, H, W, Ci] * w[3, 3, Ci, Co], stride 1."""
     ci, co = w.shape[2:]
-    height, width = out.shape[1:3]
-    # whole 4x4 tiles: one row and column more where the output is odd
-    source = padded(
-        x, padding[0], padding[1], height + height % 2 + 2, width + width % 2 + 2, out.dtype
-    )
-    transformed = empty((16, ci * co), out.dtype)
-    matmul(_KERNEL.astype(out.dtype), w.reshape(9, -1), transformed)
+    batch, height, width, _ = out.shape
+    source = padded(x, padding[0], padding[1], _whole(height), _whole(width), out.dtype)
     columns = TILE_VECTORS * REGISTER // out.dtype.itemsize
-    parts = -(-co // columns)
-    panels = panels_of(transformed.reshape(16 * ci, co), columns)
-    panels = np.ascontiguousarray(
-        panels.reshape(parts, 16, ci, columns).transpose(1, 0, 2, 3)
-    )
+    panels = empty((PRODUCTS, -(-co // columns), ci, columns), out.dtype)
+    rows = empty((numba.get_num_threads(), 9 * columns), out.dtype)
+    _transform(w.reshape(9, ci, co), columns, rows, panels)
     threads = numba.get_num_threads()
+    windows = batch * -(-height // OUTPUTS) * -(-width // OUTPUTS)
+    # enough tasks to share out evenly
+    strips = max(1, min(STRIPS, windows // (MR * threads * 8)))
     pitch = ci + SKEW
-    blocks = empty((threads, 16 * STRIPS * MR * pitch + SKEW), out.dtype)
-    products = empty((threads, 16 * MR * columns), out.dtype)
-    squares = empty((threads, 4 * columns), out.dtype)
-    _conv(source, panels, ci, blocks, products, squares, out)
+    blocks = empty((threads, PRODUCTS * strips * MR * pitch + SKEW), out.dtype)
+    products = empty((threads, PRODUCTS * strips * MR * columns), out.dtype)
+    squares = empty((threads, OUTPUTS * OUTPUTS * columns), out.dtype)
+    _conv(source, panels, ci, strips, blocks, products, squares, out)

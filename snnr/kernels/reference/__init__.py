@@ -6,7 +6,7 @@ Outputs are preallocated by the caller and fully overwritten; results have the d
 from collections.abc import Callable
 from typing import Any
 
-from snnr.kernels.reference import augment, conv, dropout, linear, neuron, norm, optim, pool
+from snnr.kernels.reference import augment, conv, layout, linear, neuron, norm, optim, pool
 
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -33,7 +33,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
         pool.max_pool_grad,
         pool.avg_pool,
         pool.avg_pool_grad,
-        dropout.mask_time,
+        layout.mask_time,
+        layout.swap_last,
         optim.adam_step,
         optim.grad_r_step,
         optim.grad_r_sgd_step,

@@ -1,4 +1,4 @@
-"""One mask for all time steps, in NumPy."""
+"""One mask for all time steps, and exchanged axes, in NumPy."""
 
 from snnr.kernels.reference.types import Array
 
@@ -10,3 +10,8 @@ def mask_time(x: Array, mask: Array, factor: float, out: Array) -> None:
     """
     product = x * mask
     out[...] = product if factor == 1 else product.astype(out.dtype) * factor
+
+
+def swap_last(x: Array, out: Array) -> None:
+    """out[B,C,R] = x[B,R,C] with its last two axes exchanged."""
+    out[...] = x.swapaxes(1, 2)
