@@ -147,7 +147,8 @@ class Flatten(Function):
     def forward(self, x: Tensor) -> Array:
         self.shape = x.shape
         lead = 1 if x.timesteps is None else 2
-        self.images = len(x.shape) == lead + 3
+        # one channel needs no exchange of axes
+        self.images = len(x.shape) == lead + 3 and x.shape[-3] > 1
         if not self.images:
             return np.ascontiguousarray(x.data).reshape(*x.shape[:lead], -1)
         pixels = channels_last(x.data)

@@ -5,6 +5,8 @@ free again when no array cut from it is alive any more, which its reference coun
 makes every view of a view refer to the block itself.
 """
 
+import contextlib
+import mmap
 import sys
 import threading
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 _SMALL = 1 << 14
 _ALIGN = 64
+_HUGE = 1 << 21
 _pool: dict[int, list[NDArray[np.uint8]]] = {}
 _lock = threading.Lock()
 
@@ -28,6 +31,17 @@ def _measure_idle_count() -> int:
 
 #: reference count of a block that only the pool holds, seen from a loop over the pool
 _IDLE = _measure_idle_count()
+
+
+def _allocate(nbytes: int) -> NDArray[np.uint8]:
+    """Memory of a block, on huge pages where the system offers them: kernels stride through it."""
+    if nbytes < _HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.empty(nbytes, np.uint8)
+    memory = mmap.mmap(-1, -(-nbytes // _HUGE) * _HUGE)
+    # a kernel without huge pages refuses the advice
+    with contextlib.suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)
 
 
 def _size_class(nbytes: int) -> int:
@@ -52,7 +66,7 @@ def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[
             if sys.getrefcount(block) == _IDLE:
                 break
         else:
-            block = np.empty(size + _ALIGN, np.uint8)
+            block = _allocate(size + _ALIGN)
             blocks.append(block)
         start = -block.ctypes.data % _ALIGN
         return block[start : start + nbytes].view(kind).reshape(dims)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from snnr import functional as F
 from snnr.errors import ConfigError
+from snnr.kernels.buffers import empty
 from snnr.nn.base import Layer, generator
 from snnr.tensor import Parameter, Tensor
 
@@ -41,7 +42,8 @@ class Linear(Layer):
         self.out_features = out_features
         self.bias_enabled = bias
         random = generator(rng)
-        memory = _uniform((out_features, in_features), in_features, random).T.copy()
+        memory = empty((in_features, out_features))
+        memory.T[...] = _uniform((out_features, in_features), in_features, random)
         self.weight = Parameter(memory.T, "weight", "weight")
         if bias:
             self.bias = Parameter(_uniform((out_features,), in_features, random), "bias", "bias")
@@ -95,7 +97,8 @@ class Conv2d(Layer):
         random = generator(rng)
         fan_in = in_channels * kernel_size**2
         shape = (out_channels, in_channels, kernel_size, kernel_size)
-        memory = _uniform(shape, fan_in, random).transpose(2, 3, 1, 0).copy()
+        memory = empty((kernel_size, kernel_size, in_channels, out_channels))
+        memory.transpose(3, 2, 0, 1)[...] = _uniform(shape, fan_in, random)
         self.weight = Parameter(memory.transpose(3, 2, 0, 1), "weight", "weight")
         if bias:
             self.bias = Parameter(_uniform((out_channels,), fan_in, random), "bias", "bias")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
 from snnr.kernels.cpu.gemm import matmul
+from snnr.kernels.cpu.layout import swap_last
 from snnr.kernels.cpu.linear_walks import scatter_lists, walk_both, walk_lists, walk_survivors
 from snnr.kernels.cpu.rows import add, zero
 from snnr.kernels.cpu.vector import NARROW
@@ -84,6 +85,12 @@ def _background(value: Any, m: Float, scale: float) -> Float:
     return sums
 
 
+def _transposed(x: Float) -> Float:
+    turned = empty((x.shape[1], x.shape[0]), x.dtype)
+    swap_last(x[None], turned[None])
+    return turned
+
+
 def _as_float(x: NDArray[Any], dtype: Any) -> Float:
     dense = empty(x.shape, dtype)
     np.copyto(dense, x)
@@ -109,7 +116,7 @@ def linear_weight_grad(
             return
         x = _as_float(x, dw.dtype)
     elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
-        index, value, count = events.unlike(np.ascontiguousarray(x.T), x[0, 0])
+        index, value, count = events.unlike(_transposed(x), x[0, 0])
         base = _background(x[0, 0], dy, scale)
         walk_lists(dy, index, count, value, scale, base, dw)
         return

@@ -11,10 +11,11 @@ from snnr.kernels.buffers import empty
 from snnr.kernels.cpu import events
 from snnr.kernels.cpu.events import append
 from snnr.kernels.cpu.panels import panel_width, panels_of
-from snnr.kernels.cpu.rows import add, copy_padded, scaled_sum, zero
+from snnr.kernels.cpu.rows import add, copy, copy_padded, scale, zero
 from snnr.kernels.cpu.vector import (
     NARROW,
     WIDE,
+    copy_panel,
     gather,
     gather_narrow,
     gather_scaled,
@@ -32,47 +33,65 @@ Float = NDArray[np.floating[Any]]
 
 
 @jit(parallel=True)
-def _walk(matrix: Any, flat: Any, index: Any, slot: int, count: Any, value: Any, scale: Any,
-          base: Any, panels: Any, acc: Any, out: Any) -> None:  # fmt: skip
-    """out[m] = scale * (sum of the matrix rows that the list of m names, times value) + base.
+def _walk(matrix: Any, flat: Any, in_place: bool, index: Any, slot: int, count: Any, value: Any,
+          factor: Any, base: Any, panels: Any, acc: Any, out: Any) -> None:  # fmt: skip
+    """out[m] = factor * (sum of the matrix rows that the list of m names, times value, + base).
 
-    The list of m is index[m*slot : m*slot + count[m]]; an empty `value` stands for ones. A thread
-    copies a panel of columns of the matrix into its own cache and serves all its m from there. With
-    `flat`, the memory of the matrix, full panels are read in place.
+    The list of m is index[m*slot : m*slot + count[m]]; an empty `value` stands
+    for ones, an empty `base` for zeros. A thread
+    copies a panel of columns of the matrix into its own cache (rows far apart cost a page each) and
+    serves all its m from there; with `in_place` full panels are read where they are. `flat` is the
+    memory of the matrix, empty if it is not contiguous.
     """
     chunks, depth, width = panels.shape
     packed = panels.reshape(-1)
+    result = out.reshape(-1)
     rows, columns = out.shape
     tasks = ((columns + width - 1) // width) * rows
     for chunk in prange(chunks):
-        mine = acc[chunk]
         current = -1
         for task in range(tasks * chunk // chunks, tasks * (chunk + 1) // chunks):
             p = task // rows
             m = task % rows
             first = p * width
             last = min(first + width, columns)
-            in_place = flat.size > 0 and last - first == width
-            if not in_place and p != current:
-                for r in range(depth):
-                    copy_padded(matrix[r, first:last], panels[chunk, r])
+            direct = in_place and last - first == width
+            if not direct and p != current:
+                if flat.size > 0 and last - first == width and width == WIDE:
+                    copy_panel(flat, first, columns, depth, packed, chunk * depth * width)
+                else:
+                    for r in range(depth):
+                        copy_padded(matrix[r, first:last], panels[chunk, r])
                 current = p
-            source = flat if in_place else packed
-            origin = first if in_place else chunk * depth * width
-            pitch = columns if in_place else width
+            source = flat if direct else packed
+            origin = first if direct else chunk * depth * width
+            pitch = columns if direct else width
             start = m * slot
             stop = start + count[m]
-            zero(mine)
+            # whole panels are summed up where the result lies
+            whole = last - first == width
+            target = result if whole else acc
+            at = m * columns + first if whole else chunk * width
+            based = base.size > 0
+            if based:
+                copy(base[first:last], target[at : at + last - first])
             if value.size > 0:
                 if width == WIDE:
-                    gather_scaled(source, origin, pitch, index, start, stop, value, mine, 0)
+                    gather_scaled(
+                        source, origin, pitch, index, start, stop, value, target, at, not based
+                    )
                 else:
-                    gather_scaled_narrow(source, origin, pitch, index, start, stop, value, mine, 0)
+                    gather_scaled_narrow(
+                        source, origin, pitch, index, start, stop, value, target, at, not based
+                    )
             elif width == WIDE:
-                gather(source, origin, pitch, index, start, stop, mine, 0)
+                gather(source, origin, pitch, index, start, stop, target, at, not based)
             else:
-                gather_narrow(source, origin, pitch, index, start, stop, mine, 0)
-            scaled_sum(mine, scale, base[first:last], out[m, first:last])
+                gather_narrow(source, origin, pitch, index, start, stop, target, at, not based)
+            if not whole:
+                copy(target[at : at + last - first], out[m, first:last])
+            if factor != 1:
+                scale(factor, out[m, first:last])
 
 
 def walk_lists(
@@ -80,25 +99,23 @@ def walk_lists(
     index: NDArray[Any],
     count: NDArray[Any],
     value: NDArray[Any] | None,
-    scale: float,
+    factor: float,
     base: Float | None,
     out: Float,
 ) -> None:
-    """out[m] = scale * (sum over the list of m of value * matrix row) + base; see `_walk`."""
+    """out[m] = factor * (sum over the list of m of value * matrix row) + base; see `_walk`."""
     threads = numba.get_num_threads()
     panels = empty((threads, matrix.shape[0], panel_width(out.shape[1])), out.dtype)
-    acc = empty((threads, panels.shape[2]), out.dtype)
+    acc = empty((threads * panels.shape[2],), out.dtype)
     values = np.empty((0, 0), out.dtype) if value is None else value
-    start = np.zeros(out.shape[1], out.dtype) if base is None else base
-    factor = out.dtype.type(scale)
-    # copying pays when rows are read more than once and their distance, a large power of two,
-    # would put them all on the same few cache sets
-    crowded = matrix.shape[1] % 256 == 0 and int(count.sum()) > matrix.shape[0]
-    copied = crowded or not matrix.flags.c_contiguous
-    flat = np.empty(0, matrix.dtype) if copied else matrix.reshape(-1)
+    start = np.empty(0, out.dtype) if base is None else base / out.dtype.type(factor)
+    contiguous = matrix.flags.c_contiguous
+    flat = matrix.reshape(-1) if contiguous else np.empty(0, matrix.dtype)
+    # copying pays when rows are read more than once
+    in_place = contiguous and int(count.sum()) <= matrix.shape[0]
     _walk(
-        matrix, flat, index.reshape(-1), index.shape[1], count, values.reshape(-1), factor,
-        start, panels, acc, out,
+        matrix, flat, in_place, index.reshape(-1), index.shape[1], count, values.reshape(-1),
+        out.dtype.type(factor), start, panels, acc, out,
     )  # fmt: skip
 
 
@@ -150,8 +167,7 @@ def _survivors(panels: Any, w: Any, scale: Any, index: Any, value: Any, acc: Any
             for e in range(n):
                 values[e] = w[k * depth + np.intp(lists[e])]
             for p in range(blocks):
-                zero(mine)
-                gather_scaled(panels, p * depth * width, width, lists, 0, n, values, mine, 0)
+                gather_scaled(panels, p * depth * width, width, lists, 0, n, values, mine, 0, True)
                 first = p * width
                 for j in range(min(width, rows - first)):
                     dx[first + j, k] = scale * mine[j]

@@ -57,10 +57,3 @@ def affine(row: Any, gain: Any, offset: Any, out: Any) -> None:
     """out = gain * row + offset."""
     for j in range(out.shape[0]):
         out[j] = gain[j] * row[j] + offset[j]
-
-
-@jit()
-def scaled_sum(row: Any, factor: Any, base: Any, out: Any) -> None:
-    """out = factor * row + base."""
-    for j in range(out.shape[0]):
-        out[j] = factor * row[j] + base[j]

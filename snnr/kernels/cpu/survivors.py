@@ -62,10 +62,9 @@ def _conv(planes: Any, wide: int, offset: Any, value: Any, count: Any, acc: Any,
         r0 = (task % runs) * WIDE
         mine = acc[numba.get_thread_id()]
         for co in range(channels):
-            zero(mine[co])
             gather_scaled(
                 planes, b * size + r0, 1, offset, co * slot, co * slot + count[co], value,
-                mine, co * WIDE,
+                mine, co * WIDE, True,
             )  # fmt: skip
         for j in range(WIDE):
             y = (r0 + j) // wide

@@ -7,6 +7,7 @@ them:
 `tile`   C[m, n] (+)= sum_k A[m, k] * B[k, n]    a register tile of the matrix product
 `gather`  acc[n] += sum_e M[index[e], n]            walk events: add up the rows they name
 `gather_scaled`  acc[n] += sum_e value[e] * M[index[e], n]    walk surviving weights
+    (with `fresh`, acc starts at zero)
 
 `active`, `lowest`  which of 64 spikes are set, and where the first of them is
 
@@ -163,10 +164,10 @@ def _gather(columns: int, scaled: bool) -> Any:
 
     def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
         if scaled:
-            m, m0, stride, index, start, stop, value, acc, acc0 = args
+            m, m0, stride, index, start, stop, value, acc, acc0, fresh = args
             acc_type = sig.args[7]
         else:
-            m, m0, stride, index, start, stop, acc, acc0 = args
+            m, m0, stride, index, start, stop, acc, acc0, fresh = args
             acc_type = sig.args[6]
         scalar = element(sig.args[0].dtype)
         width = 4 if isinstance(scalar, ir.FloatType) else 8
@@ -178,7 +179,12 @@ def _gather(columns: int, scaled: bool) -> Any:
         pi = pointer_to(context, builder, sig.args[3], index, word(0))
         pacc = pointer_to(context, builder, acc_type, acc, acc0)
         targets = [builder.gep(pacc, [word(v * lanes)]) for v in range(count)]
-        before = [load(builder, p, vector, width) for p in targets]
+        zero = ir.Constant(vector, None)
+        starts = [cgutils.alloca_once_value(builder, zero) for _ in targets]
+        with builder.if_then(builder.not_(fresh)):
+            for cell, p in zip(starts, targets, strict=True):
+                builder.store(load(builder, p, vector, width), cell)
+        before = [builder.load(cell) for cell in starts]
         pv = pointer_to(context, builder, sig.args[6], value, word(0)) if scaled else None
 
         def visit(e: Any, sums: list[Any]) -> list[Any]:
@@ -200,7 +206,6 @@ def _gather(columns: int, scaled: bool) -> Any:
 
         # several independent sums hide the latency of an addition where a row is one register
         ways = max(1, 4 // count)
-        zero = ir.Constant(vector, None)
         cells = [
             [cgutils.alloca_once_value(builder, before[v] if way == 0 else zero)
              for v in range(count)]
@@ -232,16 +237,20 @@ def _gather(columns: int, scaled: bool) -> Any:
     if scaled:
 
         @intrinsic
-        def gather_scaled(typing_context, m, m0, stride, index, start, stop, value, acc, acc0):  # type: ignore[no-untyped-def]
+        def gather_scaled(  # type: ignore[no-untyped-def]
+            typing_context, m, m0, stride, index, start, stop, value, acc, acc0, fresh
+        ):
             i = types.intp
-            return types.void(m, i, i, index, i, i, value, acc, i), emit
+            return types.void(m, i, i, index, i, i, value, acc, i, types.boolean), emit
 
         return gather_scaled
 
     @intrinsic
-    def gather(typing_context, m, m0, stride, index, start, stop, acc, acc0):  # type: ignore[no-untyped-def]
+    def gather(  # type: ignore[no-untyped-def]
+        typing_context, m, m0, stride, index, start, stop, acc, acc0, fresh
+    ):
         i = types.intp
-        return types.void(m, i, i, index, i, i, acc, i), emit
+        return types.void(m, i, i, index, i, i, acc, i, types.boolean), emit
 
     return gather
 
@@ -281,6 +290,31 @@ def scatter_narrow(typing_context, m, m0, index, start, stop, acc, acc0):  # typ
 
     i = types.intp
     return types.void(m, i, index, i, i, acc, i), codegen
+
+
+@intrinsic
+def copy_panel(typing_context, m, m0, stride, rows, panel, p0):  # type: ignore[no-untyped-def]
+    """panel[p0 + r*WIDE + n] = m[m0 + r*stride + n] for r < rows, n < WIDE."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        m, m0, stride, rows, panel, p0 = args
+        scalar = element(sig.args[0].dtype)
+        width = 4 if isinstance(scalar, ir.FloatType) else 8
+        lanes = REGISTER // width
+        vector = ir.VectorType(scalar, lanes)
+        word = ir.IntType(64)
+        pm = pointer_to(context, builder, sig.args[0], m, m0)
+        pp = pointer_to(context, builder, sig.args[4], panel, p0)
+        with cgutils.for_range(builder, rows) as loop:
+            source = builder.gep(pm, [builder.mul(loop.index, stride)])
+            target = builder.gep(pp, [builder.mul(loop.index, word(WIDE))])
+            for v in range(0, WIDE, lanes):
+                row = load(builder, builder.gep(source, [word(v)]), vector, width)
+                store(builder, row, builder.gep(target, [word(v)]), vector, width)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(m, i, i, i, panel, i), codegen
 
 
 #: entries that one `active` call looks at

@@ -31,10 +31,11 @@ def _conv(code: Any, start: Any, panels: Any, taps: Any, shape: Any, stride: Any
     batch, ho, wo, channels = out.shape
     blocks, size, columns = panels.shape
     slot = code.shape[2]
+    result = out.reshape(-1)
     for task in prange(blocks * batch):
         p = task // batch
         b = task % batch
-        mine = acc[numba.get_thread_id()]
+        spare = numba.get_thread_id() * columns
         c0 = p * columns
         c1 = min(c0 + columns, channels)
         for oy in range(ho):
@@ -42,7 +43,11 @@ def _conv(code: Any, start: Any, panels: Any, taps: Any, shape: Any, stride: Any
                 left = ox * stride[1] - padding[1]
                 x0 = max(left, 0)
                 x1 = min(left + kw, width)
-                zero(mine)
+                # whole panels are summed up where the result lies
+                whole = c1 - c0 == columns
+                target = result if whole else acc
+                at = ((b * ho + oy) * wo + ox) * channels + c0 if whole else spare
+                fresh = True
                 if x0 < x1:
                     for i in range(kh):
                         y = oy * stride[0] - padding[0] + i
@@ -52,17 +57,23 @@ def _conv(code: Any, start: Any, panels: Any, taps: Any, shape: Any, stride: Any
                             e0 = row + start[b, y, x0]
                             e1 = row + start[b, y, x1]
                             if columns == WIDE:
-                                gather(panels, base, columns, code, e0, e1, mine, 0)
+                                gather(panels, base, columns, code, e0, e1, target, at, fresh)
                             else:
-                                gather_narrow(panels, base, columns, code, e0, e1, mine, 0)
-                copy(mine[: c1 - c0], out[b, oy, ox, c0:c1])
+                                gather_narrow(
+                                    panels, base, columns, code, e0, e1, target, at, fresh
+                                )
+                            fresh = False
+                if fresh:
+                    zero(out[b, oy, ox, c0:c1])
+                elif not whole:
+                    copy(acc[spare : spare + c1 - c0], out[b, oy, ox, c0:c1])
 
 
 def conv(x: NDArray[np.uint8], w: Float, stride: Pair, padding: Pair, out: Float) -> None:
     """out[B, Ho, Wo, Co] = x[B, H, W, Ci] * w[kh, kw, Ci, Co], any stride."""
     code, start = events.by_pixel(x)
     panels = panels_of(w.reshape(-1, w.shape[3]))
-    acc = empty((numba.get_num_threads(), panels.shape[2]), out.dtype)
+    acc = empty((numba.get_num_threads() * panels.shape[2],), out.dtype)
     _conv(code, start, panels, w.shape[:2], x.shape[1:], stride, padding, acc, out)
 
 
@@ -108,9 +119,9 @@ def _weight_grad(index: Any, count: Any, dy: Any, taps: Any, lead: Any, grid: An
                         base = ((kh - 1 - i) * wide + kw - 1 - j) * width
                         t = ((i * kw + j) * group + ci - ci0) * width
                         if width == WIDE:
-                            gather(padded, base, width, index, e0, e1, total, t)
+                            gather(padded, base, width, index, e0, e1, total, t, False)
                         else:
-                            gather_narrow(padded, base, width, index, e0, e1, total, t)
+                            gather_narrow(padded, base, width, index, e0, e1, total, t, False)
         for i in range(kh * kw):
             for ci in range(ci0, ci1):
                 copy(total[i * group + ci - ci0, : c1 - c0], dw[i, ci, c0:c1])
