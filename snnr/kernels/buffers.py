@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_SMALL = 1 << 14
+#: below this the C library reuses memory well by itself
+_SMALL = 1 << 16
 _ALIGN = 64
 _HUGE = 1 << 21
 _pool: dict[int, list[NDArray[np.uint8]]] = {}

@@ -130,3 +130,11 @@ def test_float64(kernels, dtype):
     compare(kernels, "linear_input_grad", ("dx",), dy=dy, w=w, dx=np.empty((m, k)))
     compare(kernels, "matmul", ("out",), a=dy.T, b=dy, out=np.empty((o, o)))
     compare(kernels, "bias_grad", ("db",), dy=dy, db=np.empty(o))
+
+
+def test_panels_deeper_than_a_block(kernels):
+    generator = np.random.default_rng(10)
+    (m, k, o) = (5, 4500, 70)
+    x, w = spikes(generator, (m, k), 0.3), normal(generator, (k, o))
+    out = np.empty((m, o), np.float32)
+    compare(kernels, "linear", ("out",), x=x, w=w, bias=normal(generator, (o,)), out=out)

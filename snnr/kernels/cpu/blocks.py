@@ -38,11 +38,13 @@ def input_grad_block(drive: Any, dh: Any, x: Any, dz: Any, sum_dz: Any, sum_dzx:
         for i in range(dh.shape[0]):
             dz[i] = drive * dh[i]
     else:
+        # two loops: one would need more checks for overlap than the compiler is ready to make
         for i in range(dh.shape[0]):
             g = drive * dh[i]
             dz[i] = g
             sum_dz[i] += g
-            sum_dzx[i] += g * x[i]
+        for i in range(dh.shape[0]):
+            sum_dzx[i] += dz[i] * x[i]
 
 
 @jit()

@@ -59,13 +59,14 @@ def linear(
             walk_lists(w, index, count, None, scale, bias, out)
             return
         x = _as_float(x, out.dtype)
-    elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
+    elif x.size:
         index, value, count = events.unlike(x, x[0, 0])
-        base = _background(x[0, 0], w, scale)
-        if bias is not None:
-            base += bias
-        walk_lists(w, index, count, value, scale, base, out)
-        return
+        if count.sum() <= FLOAT_DENSITY * x.size:
+            base = _background(x[0, 0], w, scale)
+            if bias is not None:
+                base += bias
+            walk_lists(w, index, count, value, scale, base, out)
+            return
     matmul(x, w, out)
     _finish(out, scale, bias)
 
@@ -115,11 +116,12 @@ def linear_weight_grad(
             walk_lists(dy, index, count, None, scale, None, dw)
             return
         x = _as_float(x, dw.dtype)
-    elif x.size and events.density(x, x[0, 0]) <= FLOAT_DENSITY:
+    elif x.size:
         index, value, count = events.unlike(_transposed(x), x[0, 0])
-        base = _background(x[0, 0], dy, scale)
-        walk_lists(dy, index, count, value, scale, base, dw)
-        return
+        if count.sum() <= FLOAT_DENSITY * x.size:
+            base = _background(x[0, 0], dy, scale)
+            walk_lists(dy, index, count, value, scale, base, dw)
+            return
     matmul(x.T, dy, dw)
     if scale != 1.0:
         dw *= dw.dtype.type(scale)
