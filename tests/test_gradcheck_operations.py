@@ -108,16 +108,40 @@ def test_detached_reset_with_its_spikes_held(make, v_reset):
     gradcheck(lambda t: F.spiking(*t, neuron, held=held), [x], rtol=RTOL)
 
 
-@pytest.mark.parametrize("device", ["reference", pytest.param("cpu", marks=pytest.mark.slow)])
-def test_network(device):
-    neuron = F.lif_neuron(detach_reset=False, smooth=True)
+def network(tensors, neuron, held=(None, None)):
+    """conv - BatchNorm - LIF - pool - linear - LIF - voting; returns the loss and both spikes."""
+    (x, w1, scale, shift, w2) = tensors
+    h = F.batch_norm(F.conv2d(x, w1, padding=1), scale, shift, statistics(6), True)
+    first = F.spiking(h, neuron, T=8, held=held[0])
+    second = F.spiking(F.linear(F.flatten(F.avg_pool2d(first)), w2), neuron, held=held[1])
+    rate = F.mean_time(F.voting(second, 2))
+    return F.mse_loss(rate, np.eye(3, 4)), first, second
 
-    def f(tensors):
-        (x, w1, scale, shift, w2) = tensors
-        h = F.batch_norm(F.conv2d(x, w1, padding=1), scale, shift, statistics(6), True)
-        h = F.avg_pool2d(F.spiking(h, neuron, T=8))
-        h = F.spiking(F.linear(F.flatten(h), w2), neuron)
-        return F.mse_loss(F.mean_time(F.voting(h, 2)), np.eye(3, 4))
 
-    shapes = [flat(3, 2, 6, 6), flat(6, 2, 3, 3), flat(6), flat(6), flat(8, 54)]
-    gradcheck(f, leaves(shapes, device), rtol=RTOL)
+NETWORK = [flat(3, 2, 6, 6), flat(6, 2, 3, 3), flat(6), flat(6), flat(8, 54)]
+DEVICES = ["reference", pytest.param("cpu", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("v_reset", [0.0, None])
+@pytest.mark.parametrize("device", DEVICES)
+def test_network(device, v_reset):
+    neuron = F.lif_neuron(v_reset=v_reset, detach_reset=False, smooth=True)
+    gradcheck(lambda t: network(t, neuron)[0], leaves(NETWORK, device), rtol=RTOL)
+
+
+@pytest.mark.parametrize("v_reset", [0.0, None])
+@pytest.mark.parametrize("device", DEVICES)
+def test_network_with_detached_reset(device, v_reset):
+    neuron = F.lif_neuron(v_reset=v_reset, detach_reset=True, smooth=True)
+    free, fixed = leaves(NETWORK, device), leaves(NETWORK, device)
+    for leaf in [*free, *fixed]:
+        leaf.requires_grad = True
+    loss, first, second = network(free, neuron)
+    loss.backward()
+    # the resets keep these spikes while the inputs move
+    held = first.data.copy(), second.data.copy()
+    inputs = leaves(NETWORK, device)
+    gradcheck(lambda t: network(t, neuron, held)[0], inputs, rtol=RTOL)
+    network(fixed, neuron, held)[0].backward()
+    for one, other in zip(free, fixed, strict=True):
+        np.testing.assert_allclose(one.grad, other.grad, rtol=1e-12, atol=1e-14)
