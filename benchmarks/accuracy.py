@@ -85,9 +85,11 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
         [100 * a for a, _ in AUTHORS.values()],
         marker="x", color="tab:orange", label="the authors' optimizer (PyTorch), one seed",
     )  # fmt: skip
-    for x, y, text in means:
+    for i, (x, y, text) in enumerate(means):
+        # above and below in turn, where marks are close
+        shift = (0, -18) if i % 2 else (0, 12)
         axes.annotate(
-            text, (x, y), textcoords="offset points", xytext=(0, 10), ha="center", fontsize=8
+            text, (x, y), textcoords="offset points", xytext=shift, ha="center", fontsize=8
         )
     axes.set_xscale("log")
     axes.set_xlabel("connectivity: surviving weights, % (log scale)")
