@@ -52,6 +52,11 @@ def _step(network, optimizer, images, target):
     optimizer.step()
 
 
+def _alive():
+    """Tensors and nodes that exist (by type: a dead weak proxy raises when it is asked)."""
+    return sum(issubclass(type(item), Tensor | Function) for item in gc.get_objects())
+
+
 def test_steady_state_allocates_nothing_large_and_keeps_nothing():
     network = models.csnn(T=4, channels=16)
     optimizer = GradR(network.parameters(), lr=1e-4)
@@ -61,7 +66,7 @@ def test_steady_state_allocates_nothing_large_and_keeps_nothing():
     for _ in range(3):
         _step(network, optimizer, images, target)
     gc.collect()
-    alive = sum(isinstance(item, Tensor | Function) for item in gc.get_objects())
+    alive = _alive()
     held = buffers.held()
     tracemalloc.start()
     for _ in range(3):
@@ -74,4 +79,4 @@ def test_steady_state_allocates_nothing_large_and_keeps_nothing():
     tracemalloc.stop()
     assert buffers.held() == held
     gc.collect()
-    assert sum(isinstance(item, Tensor | Function) for item in gc.get_objects()) == alive
+    assert _alive() <= alive
