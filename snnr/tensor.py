@@ -1,5 +1,6 @@
 """Tensor, Function and the tape: reverse-mode differentiation, one node per layer and sequence."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -156,7 +157,7 @@ def _reversed_order(root: "Function") -> Iterator["Function"]:
         yield order.pop()
 
 
-class Function:
+class Function(ABC):
     """A differentiable operation; the instance is the context between forward and backward.
 
     A subclass stores its settings in `__init__`, computes an array from the arrays of its inputs in
@@ -167,11 +168,13 @@ class Function:
     _inputs: tuple[Tensor | None, ...] | None = None
     kernels: Mapping[str, Callable[..., Any]]
 
+    @abstractmethod
     def forward(self, *inputs: Any) -> NDArray[Any]:
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+        """The result's data, from the input tensors; may save what backward needs on `self`."""
 
+    @abstractmethod
     def backward(self, grad: NDArray[Any]) -> tuple[NDArray[Any] | None, ...]:
-        raise NotImplementedError(f"{type(self).__name__} has no backward")
+        """One gradient per input, None where there is none, from that of the result."""
 
     def timesteps(self, *inputs: Tensor | None) -> int | None:
         """Time steps of the result: those of the first input unless a subclass says otherwise."""

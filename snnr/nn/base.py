@@ -1,5 +1,6 @@
 """What every layer has: parameters with names and roles, buffers, settings, train and eval mode."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from snnr.tensor import Parameter, Tensor
 
 
-class Layer:
+class Layer(ABC):
     """Base of all layers: holds parameters and shapes; the mathematics is in `snnr.functional`."""
 
     #: constructor arguments that rebuild the layer, all JSON values
@@ -22,8 +23,9 @@ class Layer:
     def __call__(self, x: Tensor) -> Tensor:
         return self.forward(x)
 
+    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+        """Apply the layer to a sequence or a static tensor."""
 
     @property
     def kind(self) -> str:

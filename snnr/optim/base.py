@@ -1,6 +1,7 @@
 """What every optimizer shares: Adam's state for every parameter, and plain Adam by role."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -56,7 +57,7 @@ class Change:
 
 
 @dataclass
-class Optimizer:
+class Optimizer(ABC):
     """Base: parameters by role, Adam moments, zero_grad; subclasses say what happens to weights.
 
     Raises
@@ -127,9 +128,9 @@ class Optimizer:
             else:
                 self.adam(p, gradient, step_size, inv_sqrt_c2)
 
+    @abstractmethod
     def step_weight(self, p: Parameter, g: Array, step_size: float, inv_sqrt_c2: float) -> None:
         """Update a prunable parameter; `g` is flat, in the parameter's memory order."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how weights move")
 
     def adam(self, p: Parameter, g: Array, step_size: float, inv_sqrt_c2: float) -> None:
         """Plain Adam (Kingma & Ba, ICLR 2015)."""
