@@ -31,3 +31,7 @@ class DivergedError(SnnrError):
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C stopped a training between two steps; the message says where it was saved."""
+
+
+class TapeError(SnnrError, RuntimeError):
+    """A backward pass starts off the tape, or through a part of the graph that was freed."""
