@@ -17,6 +17,8 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.errors",),
     ("snnr.data", "snnr.interrupt"),
     ("snnr.kernels.rules",),
+    ("snnr.kernels.operations",),
+    ("snnr.kernels.backend",),
     ("snnr.kernels.reference",),
     ("snnr.kernels.threads",),
     ("snnr.kernels.jit",),
