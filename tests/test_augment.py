@@ -8,8 +8,8 @@ import pytest
 
 from snnr.augment import KINDS, Augmenter, affine_matrices
 from snnr.errors import ConfigError, ShapeError
-from snnr.kernels.cpu import augment as cpu
-from snnr.kernels.reference import augment as reference
+from snnr.kernels.cpu import input as cpu
+from snnr.kernels.reference import input as reference
 
 NAMES = ("normalise", "random_affine", "crop_flip")
 TABLES: dict[str, dict[str, Callable[..., Any]]] = {

@@ -7,7 +7,7 @@ import numpy as np
 
 from snnr import functional as F
 from snnr import models
-from snnr.kernels import buffers
+from snnr.kernels.cpu import memory as buffers
 from snnr.optim import GradR
 from snnr.tensor import Function, Tensor
 

@@ -6,8 +6,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.rows import affine, zero
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.rows import affine, zero
 from snnr.kernels.jit import jit
 
 CHUNKS = 64

@@ -43,13 +43,22 @@ def _adam(w: Any, g: Any, m: Any, v: Any, constants: Any) -> None:
         _adam_block(w[i:j], g[i:j], m[i:j], v[i:j], constants)
 
 
+@jit(forceinline=True)
+def _tally(counts: Any, before: Any, after: Any) -> Any:
+    """(nonzero, pruned, regrown) with one more weight, from whether it was and is not zero."""
+    alive, pruned, regrown = counts
+    return (
+        np.int32(alive + np.int32(after)),
+        np.int32(pruned + np.int32(before & (not after))),
+        np.int32(regrown + np.int32(after & (not before))),
+    )
+
+
 @jit()
 def _grad_r_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any,
                   shrink: float, mu: float, counts: Any) -> None:  # fmt: skip
     step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
-    alive = np.int32(0)
-    pruned = np.int32(0)
-    regrown = np.int32(0)
+    tally = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
         mi = _moment1(m[i], g[i], beta1, rest1)
         vi = _moment2(v[i], g[i], beta2, rest2)
@@ -61,13 +70,8 @@ def _grad_r_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constan
         before = w[i] != 0
         wi = _grad_r_weight(ti, sign[i])
         w[i] = wi
-        after = wi != 0
-        alive = np.int32(alive + np.int32(after))
-        pruned = np.int32(pruned + np.int32(before & (not after)))
-        regrown = np.int32(regrown + np.int32(after & (not before)))
-    counts[0] = alive
-    counts[1] = pruned
-    counts[2] = regrown
+        tally = _tally(tally, before, wi != 0)
+    counts[0], counts[1], counts[2] = tally
 
 
 @jit(parallel=True)
@@ -86,22 +90,15 @@ def _grad_r(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constants: An
 @jit()
 def _grad_r_sgd_block(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float, mu: float,
                       counts: Any) -> None:  # fmt: skip
-    alive = np.int32(0)
-    pruned = np.int32(0)
-    regrown = np.int32(0)
+    tally = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
         ti = _grad_r_theta(theta[i], sign[i], lr * g[i], shrink, mu)
         theta[i] = ti
         before = w[i] != 0
         wi = _grad_r_weight(ti, sign[i])
         w[i] = wi
-        after = wi != 0
-        alive = np.int32(alive + np.int32(after))
-        pruned = np.int32(pruned + np.int32(before & (not after)))
-        regrown = np.int32(regrown + np.int32(after & (not before)))
-    counts[0] = alive
-    counts[1] = pruned
-    counts[2] = regrown
+        tally = _tally(tally, before, wi != 0)
+    counts[0], counts[1], counts[2] = tally
 
 
 @jit(parallel=True)

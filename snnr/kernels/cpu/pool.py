@@ -1,12 +1,10 @@
-"""Pooling (channels-last, no padding, floor mode) and the dropout mask on the CPU."""
+"""Pooling (channels-last, no padding, floor mode) on the CPU."""
 
 from typing import Any
 
-import numpy as np
 from numba import prange
-from numpy.typing import NDArray
 
-from snnr.kernels.cpu.rows import add_scaled, copy, zero
+from snnr.kernels.cpu.parts.rows import add_scaled, copy, zero
 from snnr.kernels.jit import jit
 
 
@@ -23,12 +21,6 @@ def _route(dy: Any, index: Any, q: int, dx: Any) -> None:
     for c in range(dy.shape[0]):
         if index[c] == q:
             dx[c] += dy[c]
-
-
-@jit()
-def _mask(row: Any, mask: Any, factor: Any, out: Any) -> None:
-    for i in range(row.shape[0]):
-        out[i] = row[i] * mask[i] * factor
 
 
 @jit(parallel=True)
@@ -94,14 +86,3 @@ def avg_pool_grad(dy: Any, size: int, stride: int, dx: Any) -> None:
                     y = oy * stride + q // size
                     x = ox * stride + q % size
                     add_scaled(share, dy[b, oy, ox], dx[b, y, x])
-
-
-@jit(parallel=True)
-def _mask_time(x: Any, mask: Any, factor: Any, out: Any) -> None:
-    for t in prange(x.shape[0]):
-        _mask(x[t], mask, factor, out[t])
-
-
-def mask_time(x: NDArray[Any], mask: NDArray[np.uint8], factor: float, out: NDArray[Any]) -> None:
-    """out[T, M] = x*mask*factor; with uint8 out, x*mask."""
-    _mask_time(x, mask, out.dtype.type(factor), out)

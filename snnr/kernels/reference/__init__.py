@@ -6,7 +6,7 @@ Outputs are preallocated by the caller and fully overwritten; results have the d
 from collections.abc import Callable
 from typing import Any
 
-from snnr.kernels.reference import augment, conv, layout, linear, neuron, norm, optim, pool
+from snnr.kernels.reference import conv, input, linear, neuron, norm, optim, pool, shape
 
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -33,13 +33,13 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
         pool.max_pool_grad,
         pool.avg_pool,
         pool.avg_pool_grad,
-        layout.mask_time,
-        layout.swap_last,
+        shape.mask_time,
+        shape.swap_last,
         optim.adam_step,
         optim.grad_r_step,
         optim.grad_r_sgd_step,
-        augment.normalise,
-        augment.random_affine,
-        augment.crop_flip,
+        input.normalise,
+        input.random_affine,
+        input.crop_flip,
     )
 }

@@ -13,10 +13,11 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.panels import panels_of
-from snnr.kernels.cpu.rows import add, copy, zero
-from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile, transpose_strip
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.panels import panels_of
+from snnr.kernels.cpu.parts.register_tile import TILE_ROWS, tile, tile_columns, transpose_strip
+from snnr.kernels.cpu.parts.rows import add, copy, zero
+from snnr.kernels.cpu.parts.vector import REGISTER
 from snnr.kernels.jit import jit
 
 #: depth of a packed strip: TILE_ROWS x DEPTH floats stay in the second-level cache
@@ -126,7 +127,7 @@ def matmul(a: Float, b: Float, out: Float) -> None:
     transposed = a.size < b.size
     if transposed:
         a, b = b.T, a.T
-    width = TILE_VECTORS * REGISTER // out.dtype.itemsize
+    width = tile_columns(out.dtype.itemsize)
     threads = numba.get_num_threads()
     slack = REGISTER // out.itemsize
     strips = empty((threads, min(DEPTH, a.shape[1]) * MR + slack), out.dtype)

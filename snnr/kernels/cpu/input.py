@@ -106,10 +106,3 @@ def crop_flip(
                 pixels[:] = 0
             _write_row(table, pixels, place, out[b, y])
 
-
-#: operation name -> kernel
-OPERATIONS = {
-    "normalise": normalise,
-    "random_affine": random_affine,
-    "crop_flip": crop_flip,
-}

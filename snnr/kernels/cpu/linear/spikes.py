@@ -1,4 +1,4 @@
-"""The walks behind the linear layers: over lists of rows, over surviving weights, over both."""
+"""Linear layers that walk lists of active inputs: work in proportion to how many there are."""
 
 from typing import Any
 
@@ -7,14 +7,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu import events
-from snnr.kernels.cpu.events import append
-from snnr.kernels.cpu.panels import panel_width, panels_of
-from snnr.kernels.cpu.rows import add, copy, copy_padded, scale, zero
-from snnr.kernels.cpu.vector import (
-    NARROW,
-    WIDE,
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.gather import (
+    NARROW_PANEL,
+    WIDE_PANEL,
     copy_panel,
     gather,
     gather_narrow,
@@ -22,11 +18,11 @@ from snnr.kernels.cpu.vector import (
     gather_scaled_narrow,
     scatter_narrow,
 )
+from snnr.kernels.cpu.parts.panels import panel_width, panels_of
+from snnr.kernels.cpu.parts.rows import add, copy, copy_padded, scale, zero
 from snnr.kernels.jit import jit
 
-#: chunks of work per thread, where chunks differ in cost
-CHUNKS = 4
-#: rows of a panel copied at a time: DEPTH x WIDE floats leave room in the second-level cache
+#: rows of a panel copied at a time: DEPTH x WIDE_PANEL floats leave room in the second-level cache
 DEPTH = 2048
 #: parts into which rows are split when every part has sums of its own
 SCATTER_CHUNKS = 8
@@ -51,13 +47,13 @@ def _gather_list(source: Any, origin: int, pitch: int, width: int, index: Any, s
                  stop: int, value: Any, target: Any, at: int, fresh: bool) -> None:  # fmt: skip
     """Add up the rows that index[start:stop] names, times `value` unless that is empty."""
     if value.size > 0:
-        if width == WIDE:
+        if width == WIDE_PANEL:
             gather_scaled(source, origin, pitch, index, start, stop, value, target, at, fresh)
         else:
             gather_scaled_narrow(
                 source, origin, pitch, index, start, stop, value, target, at, fresh
             )
-    elif width == WIDE:
+    elif width == WIDE_PANEL:
         gather(source, origin, pitch, index, start, stop, target, at, fresh)
     else:
         gather_narrow(source, origin, pitch, index, start, stop, target, at, fresh)
@@ -98,7 +94,7 @@ def _walk(matrix: Any, flat: Any, in_place: bool, index: Any, slot: int, count: 
             for k0 in range(0, max(depth, 1), step):
                 k1 = min(k0 + step, depth)
                 if not direct:
-                    if flat.size > 0 and whole and width == WIDE:
+                    if flat.size > 0 and whole and width == WIDE_PANEL:
                         copy_panel(flat, first + k0 * columns, columns, k1 - k0, packed, home)
                     else:
                         for r in range(k0, k1):
@@ -164,7 +160,7 @@ def _scatter(index: Any, slot: int, count: Any, rows: Any, partial: Any) -> None
         mine = partial[chunk].reshape(-1)
         zero(mine)
         for m in range(total * chunk // chunks, total * (chunk + 1) // chunks):
-            scatter_narrow(rows, m * NARROW, index, m * slot, m * slot + count[m], mine, 0)
+            scatter_narrow(rows, m * NARROW_PANEL, index, m * slot, m * slot + count[m], mine, 0)
 
 
 @jit(parallel=True)
@@ -181,82 +177,8 @@ def _gather_chunks(partial: Any, scale: Any, out: Any) -> None:
 def scatter_lists(
     index: NDArray[Any], count: NDArray[Any], dy: Float, scale: float, out: Float
 ) -> None:
-    """out[K, O] = scale * x.T @ dy from the lists of the rows of x, for O <= NARROW."""
-    partial = empty((SCATTER_CHUNKS, out.shape[0], NARROW), out.dtype)
-    rows = panels_of(dy, NARROW)
+    """out[K, O] = scale * x.T @ dy from the lists of the rows of x, for O <= NARROW_PANEL."""
+    partial = empty((SCATTER_CHUNKS, out.shape[0], NARROW_PANEL), out.dtype)
+    rows = panels_of(dy, NARROW_PANEL)
     _scatter(index.reshape(-1), index.shape[1], count, rows.reshape(-1), partial)
     _gather_chunks(partial, out.dtype.type(scale), out)
-
-
-@jit(parallel=True)
-def _survivors(panels: Any, w: Any, scale: Any, index: Any, value: Any, acc: Any, dx: Any) -> None:
-    """dx[m, k] = scale * sum over surviving w[k, o] of w[k, o] * dy[m, o]; panels hold dy.T."""
-    blocks, depth, width = panels.shape
-    rows, columns = dx.shape
-    chunks = acc.shape[0]
-    for chunk in prange(chunks):
-        mine = acc[chunk]
-        lists = index[chunk]
-        values = value[chunk]
-        for k in range(columns * chunk // chunks, columns * (chunk + 1) // chunks):
-            n = append(w, k * depth, (k + 1) * depth, 0, lists, 0)
-            for e in range(n):
-                values[e] = w[k * depth + np.intp(lists[e])]
-            for p in range(blocks):
-                gather_scaled(panels, p * depth * width, width, lists, 0, n, values, mine, 0, True)
-                first = p * width
-                for j in range(min(width, rows - first)):
-                    dx[first + j, k] = scale * mine[j]
-
-
-def walk_survivors(dy: Float, w: Float, scale: float, dx: Float) -> None:
-    """dx[M, K] = scale * dy[M, O] @ w[K, O].T over the w that are not zero."""
-    panels = panels_of(dy.T, WIDE)
-    chunks = numba.get_num_threads() * CHUNKS
-    index = empty((chunks, w.shape[1]), np.uint32)
-    value = empty((chunks, w.shape[1]), w.dtype)
-    acc = empty((chunks, WIDE), dx.dtype)
-    _survivors(panels, w.reshape(-1), dx.dtype.type(scale), index, value, acc, dx)
-
-
-@jit()
-def _add_list(index: Any, value: Any, count: int, row: Any) -> None:
-    for e in range(count):
-        row[np.uint64(index[e])] += value[e]
-
-
-@jit(parallel=True)
-def _both(names: Any, count: Any, w: Any, columns: int, index: Any, value: Any,
-          out: Any) -> None:  # fmt: skip
-    """out[m, o] += w[k, o] for every spike (m, k) and every surviving w[k, o].
-
-    A thread owns a range of columns: it lists the survivors of each row of w there once and adds
-    them to the rows m that fired.
-    """
-    chunks, slot = index.shape
-    for chunk in prange(chunks):
-        lists = index[chunk]
-        values = value[chunk]
-        first = chunk * slot
-        last = min(first + slot, columns)
-        for m in range(out.shape[0]):
-            zero(out[m, first:last])
-        for k in range(names.shape[0]):
-            if count[k] == 0 or first >= last:
-                continue
-            n = append(w, k * columns + first, k * columns + last, first, lists, 0)
-            for e in range(n):
-                values[e] = w[k * columns + np.intp(lists[e])]
-            for i in range(count[k]):
-                _add_list(lists, values, n, out[np.intp(names[k, i])])
-
-
-def walk_both(x: NDArray[np.uint8], w: Float, out: Float) -> None:
-    """out[M, O] = x[M, K] @ w[K, O] over the spikes of x and the w that are not zero."""
-    names, count = events.by_column(x)
-    columns = w.shape[1]
-    chunks = numba.get_num_threads()
-    slot = -(-columns // chunks)
-    index = empty((chunks, slot), np.uint32)
-    value = empty((chunks, slot), w.dtype)
-    _both(names, count, w.reshape(-1), columns, index, value, out)

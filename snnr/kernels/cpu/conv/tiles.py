@@ -12,11 +12,11 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.gemm import matmul
-from snnr.kernels.cpu.panels import panels_of
-from snnr.kernels.cpu.rows import copy, zero
-from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.matmul import matmul
+from snnr.kernels.cpu.parts.panels import panels_of
+from snnr.kernels.cpu.parts.register_tile import TILE_ROWS, tile, tile_columns
+from snnr.kernels.cpu.parts.rows import copy, zero
 from snnr.kernels.jit import jit
 
 MR = TILE_ROWS
@@ -95,7 +95,7 @@ def conv(x: NDArray[Any], w: Float, padding: tuple[int, int], out: Float) -> Non
     _, height, width, _ = x.shape
     tall, wide = height + 2 * padding[0], width + 2 * padding[1]
     source = padded(x, padding[0], padding[1], tall, wide, out.dtype)
-    columns = TILE_VECTORS * REGISTER // out.dtype.itemsize
+    columns = tile_columns(out.dtype.itemsize)
     panels = panels_of(w.reshape(-1, co), columns)
     acc = empty((numba.get_num_threads(), MR, columns), out.dtype)
     _conv(source, panels, (kh, kw), ci, acc, out)

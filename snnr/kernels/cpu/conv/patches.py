@@ -11,9 +11,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.gemm import matmul
-from snnr.kernels.cpu.rows import add, copy, zero
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.matmul import matmul
+from snnr.kernels.cpu.parts.rows import add, copy, zero
 from snnr.kernels.jit import jit
 
 #: floats in the patches of one group of images

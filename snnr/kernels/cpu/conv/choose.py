@@ -1,6 +1,6 @@
 """Convolution on the CPU: which path runs.
 
-Three paths serve stride 1 (tiles.py and winograd.py: dense; walks.py: over spikes; survivors.py:
+Three paths serve stride 1 (tiles.py and winograd.py: dense; spikes.py: over spikes; survivors.py:
 over surviving weights), none of which copies the input nine-fold. Strides other than 1, and float
 inputs of a few channels, go through patches.py. The input gradient of a stride-1
 convolution is a convolution of the output gradient with the mirrored kernel, so it runs on the
@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu import events, patches, survivors, tiles, walks, winograd
-from snnr.kernels.cpu.layout import swap_last
+from snnr.kernels.cpu.conv import patches, spikes, survivors, tiles, winograd
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts import events
+from snnr.kernels.cpu.parts.transpose import swap_last
 
 #: spike density above which dense tiles beat the walk over spikes (forward, weight gradient)
 SPIKE_DENSITY = 0.30
 #: connectivity below which walking the surviving weights beats dense tiles
-SURVIVORS = 0.10
+SPARSE = 0.10
 
 #: channels from which Winograd's transforms cost less than they save
-WINOGRAD = 32
+WINOGRAD_CHANNELS = 32
 #: patches of so few values (input channels times taps) are cheaper to copy than to address
-NARROW = 64
+SMALL_PATCH = 64
 
 Float = NDArray[np.floating[Any]]
 Pair = tuple[int, int]
@@ -40,7 +41,7 @@ def _mirrored(w: Float) -> Float:
 
 def _dense(x: NDArray[Any], w: Float, padding: Pair, out: Float) -> None:
     """Stride 1 from register tiles; Winograd's form where the transforms pay."""
-    if w.shape[:2] == (3, 3) and min(w.shape[2:]) >= WINOGRAD:
+    if w.shape[:2] == (3, 3) and min(w.shape[2:]) >= WINOGRAD_CHANNELS:
         winograd.conv(x, w, padding, out)
     else:
         tiles.conv(x, w, padding, out)
@@ -56,15 +57,15 @@ def conv2d(
     connectivity: float = 1.0,
 ) -> None:
     """out[B, Ho, Wo, Co] = x[B, H, W, Ci] * w[kh, kw, Ci, Co] + bias."""
-    spikes = x.dtype == np.uint8
-    share = events.density(x) if spikes else 1.0
+    binary = x.dtype == np.uint8
+    share = events.density(x) if binary else 1.0
     flat = stride == (1, 1)
-    if not spikes and w[..., 0].size <= NARROW:
+    if not binary and w[..., 0].size <= SMALL_PATCH:
         patches.conv(x, w, stride, padding, out)
-    elif flat and connectivity <= SURVIVORS and connectivity < 0.5 * share:
+    elif flat and connectivity <= SPARSE and connectivity < 0.5 * share:
         survivors.conv(x, w, padding, out)
-    elif spikes and share <= SPIKE_DENSITY:
-        walks.conv(x, w, stride, padding, out)
+    elif binary and share <= SPIKE_DENSITY:
+        spikes.conv(x, w, stride, padding, out)
     elif flat:
         _dense(x, w, padding, out)
     else:
@@ -84,7 +85,7 @@ def conv2d_input_grad(
     turned = (w.shape[0] - 1 - padding[0], w.shape[1] - 1 - padding[1])
     if min(turned) < 0:
         patches.input_grad(dy, w, stride, padding, dx)
-    elif connectivity <= SURVIVORS:
+    elif connectivity <= SPARSE:
         survivors.conv(dy, mirrored, turned, dx)
     else:
         _dense(dy, mirrored, turned, dx)
@@ -96,10 +97,10 @@ def conv2d_weight_grad(
     """dw[kh, kw, Ci, Co] from x[B, H, W, Ci] and dy[B, Ho, Wo, Co]."""
     taps = dw.shape[:2]
     flat = stride == (1, 1) and padding[0] < taps[0] and padding[1] < taps[1]
-    narrow = x.dtype != np.uint8 and dw[..., 0].size <= NARROW
+    narrow = x.dtype != np.uint8 and dw[..., 0].size <= SMALL_PATCH
     if narrow or not flat:
         patches.weight_grad(x, dy, stride, padding, dw)
     elif x.dtype == np.uint8 and events.density(x) <= SPIKE_DENSITY:
-        walks.weight_grad(x, dy, padding, dw)
+        spikes.weight_grad(x, dy, padding, dw)
     else:
         tiles.weight_grad(x, dy, padding, dw)

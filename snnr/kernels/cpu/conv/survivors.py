@@ -12,9 +12,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.rows import zero
-from snnr.kernels.cpu.vector import WIDE, gather_scaled
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.gather import WIDE_PANEL, gather_scaled
+from snnr.kernels.cpu.parts.rows import zero
 from snnr.kernels.jit import jit
 
 Float = NDArray[np.floating[Any]]
@@ -56,17 +56,17 @@ def _conv(planes: Any, wide: int, offset: Any, value: Any, count: Any, acc: Any,
     size = planes.shape[1] * planes.shape[2]
     slot = offset.shape[1]
     span = (height - 1) * wide + width
-    runs = (span + WIDE - 1) // WIDE
+    runs = (span + WIDE_PANEL - 1) // WIDE_PANEL
     for task in prange(batch * runs):
         b = task // runs
-        r0 = (task % runs) * WIDE
+        r0 = (task % runs) * WIDE_PANEL
         mine = acc[numba.get_thread_id()]
         for co in range(channels):
             gather_scaled(
                 planes, b * size + r0, 1, offset, co * slot, co * slot + count[co], value,
-                mine, co * WIDE, True,
+                mine, co * WIDE_PANEL, True,
             )  # fmt: skip
-        for j in range(WIDE):
+        for j in range(WIDE_PANEL):
             y = (r0 + j) // wide
             x = (r0 + j) % wide
             if x < width and y < height:
@@ -79,7 +79,7 @@ def conv(x: NDArray[Any], w: Float, padding: tuple[int, int], out: Float) -> Non
     ci, co = w.shape[2:]
     batch, height, width, _ = x.shape
     tall, wide = height + 2 * padding[0], width + 2 * padding[1]
-    plane = tall * wide + WIDE  # a run may read past the last pixel
+    plane = tall * wide + WIDE_PANEL  # a run may read past the last pixel
     planes = empty((batch, ci, plane), out.dtype)
     _channel_major(x, padding[0], padding[1], wide, planes)
     longest = max(1, int(np.count_nonzero(w, axis=(0, 1, 2)).max()))
@@ -87,5 +87,5 @@ def conv(x: NDArray[Any], w: Float, padding: tuple[int, int], out: Float) -> Non
     value = empty((co, longest), w.dtype)
     count = np.empty(co, np.int64)
     _lists(w, wide, plane, offset, value, count)
-    acc = empty((numba.get_num_threads(), co, WIDE), out.dtype)
+    acc = empty((numba.get_num_threads(), co, WIDE_PANEL), out.dtype)
     _conv(planes, wide, offset, value, count, acc, out)

@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.rows import copy_padded
-from snnr.kernels.cpu.vector import NARROW, WIDE
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.gather import NARROW_PANEL, WIDE_PANEL
+from snnr.kernels.cpu.parts.rows import copy_padded
 from snnr.kernels.jit import jit
 
 Float = NDArray[np.floating[Any]]
@@ -26,7 +26,7 @@ def _pack(m: Any, panels: Any) -> None:
 
 def panel_width(columns: int) -> int:
     """Width of the panels that event walks use for so many columns."""
-    return WIDE if columns > 3 * NARROW else NARROW
+    return WIDE_PANEL if columns > 3 * NARROW_PANEL else NARROW_PANEL
 
 
 def panels_of(m: Float, width: int | None = None) -> Float:

@@ -10,23 +10,24 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu import events
-from snnr.kernels.cpu.gemm import matmul
-from snnr.kernels.cpu.layout import swap_last
-from snnr.kernels.cpu.linear_walks import scatter_lists, walk_both, walk_lists, walk_survivors
-from snnr.kernels.cpu.rows import add, zero
-from snnr.kernels.cpu.vector import NARROW
+from snnr.kernels.cpu.linear.spikes import scatter_lists, walk_lists
+from snnr.kernels.cpu.linear.survivors import walk_both, walk_survivors
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts import events
+from snnr.kernels.cpu.parts.gather import NARROW_PANEL
+from snnr.kernels.cpu.parts.matmul import matmul
+from snnr.kernels.cpu.parts.rows import add, zero
+from snnr.kernels.cpu.parts.transpose import swap_last
 from snnr.kernels.jit import jit
 
 #: spike density above which the dense product is quicker
 SPIKE_DENSITY = 0.35
-#: the same for float inputs, by the share of entries unlike the background
+#: the same for float inputs, by the share of entries that differ from the background
 FLOAT_DENSITY = 0.25
 #: connectivity below which walking the surviving weights is quicker
-SURVIVORS = 0.12
+SPARSE = 0.12
 #: output widths up to which the dense product costs less than listing survivors
-FEW = 32
+FEW_OUTPUTS = 32
 
 Float = NDArray[np.floating[Any]]
 
@@ -51,7 +52,7 @@ def linear(
         density = count.sum() / max(x.size, 1)
         if memo is not None:
             memo["rows"] = index, count
-        if density <= SPIKE_DENSITY and connectivity <= SURVIVORS:
+        if density <= SPIKE_DENSITY and connectivity <= SPARSE:
             walk_both(x, w, out)
             _finish(out, scale, bias)
             return
@@ -60,7 +61,7 @@ def linear(
             return
         x = _as_float(x, out.dtype)
     elif x.size:
-        index, value, count = events.unlike(x, x[0, 0])
+        index, value, count = events.deviations(x, x[0, 0])
         if count.sum() <= FLOAT_DENSITY * x.size:
             base = _background(x[0, 0], w, scale)
             if bias is not None:
@@ -107,7 +108,7 @@ def linear_weight_grad(
 ) -> None:
     """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does."""
     if x.dtype == np.uint8:
-        if dw.shape[1] <= NARROW:
+        if dw.shape[1] <= NARROW_PANEL:
             index, count = events.by_row(x) if memo is None else memo["rows"]
             scatter_lists(index, count, dy, scale, dw)
             return
@@ -117,7 +118,7 @@ def linear_weight_grad(
             return
         x = _as_float(x, dw.dtype)
     elif x.size:
-        index, value, count = events.unlike(_transposed(x), x[0, 0])
+        index, value, count = events.deviations(_transposed(x), x[0, 0])
         if count.sum() <= FLOAT_DENSITY * x.size:
             base = _background(x[0, 0], dy, scale)
             walk_lists(dy, index, count, value, scale, base, dw)
@@ -131,7 +132,7 @@ def linear_input_grad(
     dy: Float, w: Float, dx: Float, scale: float = 1.0, connectivity: float = 1.0
 ) -> None:
     """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few."""
-    if connectivity <= SURVIVORS and dy.shape[0] >= NARROW and dy.shape[1] > FEW:
+    if connectivity <= SPARSE and dy.shape[0] >= NARROW_PANEL and dy.shape[1] > FEW_OUTPUTS:
         walk_survivors(dy, w, scale, dx)
     else:
         matmul(dy, w.T, dx)

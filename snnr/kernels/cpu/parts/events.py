@@ -10,8 +10,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.vector import MASK, active, lowest
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.bits import MASK, active, lowest
 from snnr.kernels.jit import jit
 
 _COLUMNS = 64
@@ -111,7 +111,7 @@ def _by_channel(spikes: Any, width: int, pitch: int, index: Any, count: Any) -> 
 
 
 @jit(parallel=True)
-def _unlike(x: Any, background: float, index: Any, value: Any, count: Any) -> None:
+def _deviations(x: Any, background: float, index: Any, value: Any, count: Any) -> None:
     """Lists, per row, of the entries that differ from the background, and by how much."""
     for m in prange(x.shape[0]):
         n: Any = 0
@@ -183,14 +183,14 @@ def by_channel(
     return index, count
 
 
-def unlike(
+def deviations(
     x: NDArray[Any], background: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """Per row of x[M, K]: index, x - background and count of the entries unlike the background."""
+    """Per row of x[M, K] the entries that are not the background: index, difference, count."""
     rows, columns = x.shape
     # one spare entry: the branch-free writer stores before it knows whether the entry counts
     index = empty((rows, columns + 1), index_type(columns))
     value = empty((rows, columns + 1), x.dtype)
     count = np.empty(rows, np.int64)
-    _unlike(x, background, index, value, count)
+    _deviations(x, background, index, value, count)
     return index, value, count

@@ -12,17 +12,17 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.rows import copy, copy_padded
-from snnr.kernels.cpu.tiles import SKEW, padded
-from snnr.kernels.cpu.vector import REGISTER, TILE_ROWS, TILE_VECTORS, tile
-from snnr.kernels.cpu.winograd_vector import (
+from snnr.kernels.cpu.conv.tiles import SKEW, padded
+from snnr.kernels.cpu.conv.winograd_transforms import (
     OUTPUTS,
     PRODUCTS,
     winograd_input,
     winograd_kernel,
     winograd_output,
 )
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts.register_tile import TILE_ROWS, tile, tile_columns
+from snnr.kernels.cpu.parts.rows import copy, copy_padded
 from snnr.kernels.jit import jit
 
 MR = TILE_ROWS
@@ -106,7 +106,7 @@ def conv(x: NDArray[Any], w: Float, padding: tuple[int, int], out: Float) -> Non
     ci, co = w.shape[2:]
     batch, height, width, _ = out.shape
     source = padded(x, padding[0], padding[1], _whole(height), _whole(width), out.dtype)
-    columns = TILE_VECTORS * REGISTER // out.dtype.itemsize
+    columns = tile_columns(out.dtype.itemsize)
     panels = empty((PRODUCTS, -(-co // columns), ci, columns), out.dtype)
     rows = empty((numba.get_num_threads(), 9 * columns), out.dtype)
     _transform(w.reshape(9, ci, co), columns, rows, panels)

@@ -7,11 +7,11 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu import events
-from snnr.kernels.cpu.panels import panel_width, panels_of
-from snnr.kernels.cpu.rows import copy, zero
-from snnr.kernels.cpu.vector import WIDE, gather, gather_narrow
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.parts import events
+from snnr.kernels.cpu.parts.gather import WIDE_PANEL, gather, gather_narrow
+from snnr.kernels.cpu.parts.panels import panel_width, panels_of
+from snnr.kernels.cpu.parts.rows import copy, zero
 from snnr.kernels.jit import jit
 
 Float = NDArray[np.floating[Any]]
@@ -56,7 +56,7 @@ def _conv(code: Any, start: Any, panels: Any, taps: Any, shape: Any, stride: Any
                             base = ((p * size) + i * kw * depth - left * depth) * columns
                             e0 = row + start[b, y, x0]
                             e1 = row + start[b, y, x1]
-                            if columns == WIDE:
+                            if columns == WIDE_PANEL:
                                 gather(panels, base, columns, code, e0, e1, target, at, fresh)
                             else:
                                 gather_narrow(
@@ -118,7 +118,7 @@ def _weight_grad(index: Any, count: Any, dy: Any, taps: Any, lead: Any, grid: An
                     for j in range(kw):
                         base = ((kh - 1 - i) * wide + kw - 1 - j) * width
                         t = ((i * kw + j) * group + ci - ci0) * width
-                        if width == WIDE:
+                        if width == WIDE_PANEL:
                             gather(padded, base, width, index, e0, e1, total, t, False)
                         else:
                             gather_narrow(padded, base, width, index, e0, e1, total, t, False)

@@ -11,15 +11,15 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.buffers import empty
-from snnr.kernels.cpu.blocks import (
+from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.neuron.sequence import CHUNKS
+from snnr.kernels.cpu.neuron.step import (
     input_grad_block,
     potentials,
     start_block,
     step_grad_block,
 )
-from snnr.kernels.cpu.neuron import CHUNKS
-from snnr.kernels.cpu.rows import affine, zero
+from snnr.kernels.cpu.parts.rows import affine, zero
 from snnr.kernels.jit import jit
 from snnr.kernels.rules import Neuron
 

@@ -1,0 +1,2 @@
+"""Convolution: `choose` picks between dense code (`winograd`, `tiles`, `patches`), `spikes` and
+`survivors`."""

@@ -1,0 +1,1 @@
+"""Dense layers: `choose` picks between the dense product, `spikes` and `survivors`."""
