@@ -1,4 +1,4 @@
-"""Sum and product of tensors of one shape, the sum over all elements, and other dtypes or layouts."""
+"""Sum and product of tensors of one shape, the sum of all elements, other dtypes and layouts."""
 
 from math import prod
 from typing import Any

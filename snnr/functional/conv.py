@@ -41,17 +41,13 @@ class Conv2d(Function):
         dx = dw = db = None
         if self.needs[1]:
             dw = backend.empty(self.weight.shape, dy.dtype)
-            backend.conv2d_weight_grad(
-                self.images, dy, self.stride, self.padding, dw, self.hints
-            )
+            backend.conv2d_weight_grad(self.images, dy, self.stride, self.padding, dw, self.hints)
         if self.needs[2]:
             db = backend.empty(dy.shape[-1], dy.dtype)
             backend.bias_grad(rows_of(dy), db)
         if self.needs[0]:
             flat = backend.empty(self.images.shape, dy.dtype)
-            backend.conv2d_input_grad(
-                dy, self.weight, self.stride, self.padding, flat, self.hints
-            )
+            backend.conv2d_input_grad(dy, self.weight, self.stride, self.padding, flat, self.hints)
             dx = flat.reshape(self.x_shape)
         return dx, dw, db
 
@@ -59,8 +55,7 @@ class Conv2d(Function):
 def output_size(size: Any, taps: Any, stride: Pair, padding: Pair) -> Pair:
     """Height and width of the result."""
     height, width = (
-        (n + 2 * p - k) // s + 1
-        for n, k, s, p in zip(size, taps, stride, padding, strict=True)
+        (n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, taps, stride, padding, strict=True)
     )
     return height, width
 

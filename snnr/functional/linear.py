@@ -118,11 +118,7 @@ def linear(
     ------
     ShapeError : the last axis of x is not ``in``, or bias or mask do not fit.
     """
-    if (
-        len(weight.shape) != 2
-        or len(x.sample_shape) != 2
-        or x.shape[-1] != weight.shape[1]
-    ):
+    if len(weight.shape) != 2 or len(x.sample_shape) != 2 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: input {list(x.shape)} does not fit weight {list(weight.shape)} "
             f"([out, in]): it must be [T, N, in] or static [N, in] with in={weight.shape[-1]}; "

@@ -88,9 +88,7 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
     if not isinstance(target, Tensor):
         target = Tensor(np.asarray(target).astype(x.dtype, copy=False), device=x.device)
     if target.shape != x.shape:
-        raise ShapeError(
-            f"mse_loss: input {list(x.shape)} and target {list(target.shape)} differ"
-        )
+        raise ShapeError(f"mse_loss: input {list(x.shape)} and target {list(target.shape)} differ")
     if target.dtype != x.dtype:
         if target.requires_grad:
             raise ShapeError(f"mse_loss: {x!r} and {target!r} must have one dtype; convert one")

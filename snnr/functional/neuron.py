@@ -51,9 +51,7 @@ class Spiking(Function):
                 start = self.backend.empty(self.flat, x.dtype)
                 self.backend.copy(end, start)
         self.start = start
-        self.backend.lif(
-            self.x, None, None, self.neuron, self.held, self._by_step(out), start, end
-        )
+        self.backend.lif(self.x, None, None, self.neuron, self.held, self._by_step(out), start, end)
         return out
 
     def backward(self, grad: Memory) -> tuple[Memory | None, ...]:

@@ -61,9 +61,7 @@ class BatchNorm(Function):
         if self.training:
             self.mean, var = self.channels(2)
             self.backend.batch_norm_stats(self.x, self.mean, var)
-            self.backend.update_running(
-                self.mean, var, self.x.shape[0], stats.momentum, *running
-            )
+            self.backend.update_running(self.mean, var, self.x.shape[0], stats.momentum, *running)
         else:
             self.mean, var = running
         self.scale = scale.memory

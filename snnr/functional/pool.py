@@ -174,7 +174,7 @@ def voting(x: Tensor, group: int = 10) -> Tensor:
     """
     if group < 1 or len(x.sample_shape) != 2 or x.shape[-1] % group:
         raise ShapeError(
-            f"voting: input {list(x.shape)} must be [T, N, votes] or static [N, votes] with votes a "
-            f"multiple of group (={group})"
+            f"voting: input {list(x.shape)} must be [T, N, votes] or static [N, votes], the votes "
+            f"a multiple of group (={group})"
         )
     return Voting(group)(laid_out(x, Layout.PLAIN))

@@ -22,15 +22,15 @@ Loader = Callable[[], Backend]
 
 
 def _cpu() -> Backend:
-    from snnr.kernels import cpu, threads
+    from snnr.kernels import _shim, cpu, threads
 
-    return assemble("cpu", True, threads.in_turn(cpu.FUNCTIONS))
+    return assemble("cpu", True, threads.in_turn(_shim.wrap(cpu.OPERATIONS)))
 
 
 def _reference() -> Backend:
-    from snnr.kernels import reference
+    from snnr.kernels import _shim, reference
 
-    return assemble("reference", True, reference.FUNCTIONS)
+    return assemble("reference", True, _shim.wrap(reference.OPERATIONS))
 
 
 def _cuda() -> Backend:

@@ -51,9 +51,7 @@ class Stored(Tensor):
         self.role = role
 
     @classmethod
-    def unset(
-        cls, shape: tuple[int, ...], role: str, layout: Layout, device: str = "cpu"
-    ) -> Self:
+    def unset(cls, shape: tuple[int, ...], role: str, layout: Layout, device: str = "cpu") -> Self:
         """Float32 zeros of this public shape, to be assigned."""
         made = cls.__new__(cls)
         memory = kernels.backend(device).zeros(layout.memory_shape(shape))
@@ -105,9 +103,7 @@ class Parameter(Stored):
     ) -> None:
         super().__init__(data, name, role, layout, device)
 
-    def _set(
-        self, memory: Memory, device: str, timesteps: int | None, layout: Layout
-    ) -> None:
+    def _set(self, memory: Memory, device: str, timesteps: int | None, layout: Layout) -> None:
         super()._set(memory, device, timesteps, layout)
         self.requires_grad = True
         #: nonzero, pruned, regrown: int64[3] that the optimizer's kernels write

@@ -85,9 +85,7 @@ class Tensor:
         self._set(memory, device, timesteps, layout)
         self.requires_grad = requires_grad
 
-    def _set(
-        self, memory: Memory, device: str, timesteps: int | None, layout: Layout
-    ) -> None:
+    def _set(self, memory: Memory, device: str, timesteps: int | None, layout: Layout) -> None:
         self.memory = memory
         self.device = device
         self.timesteps = timesteps
