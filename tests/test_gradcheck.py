@@ -5,7 +5,7 @@ import pytest
 
 from snnr import functional as F
 from snnr.errors import ConfigError, ShapeError, SnnrError
-from snnr.gradcheck import GradientError, gradcheck
+from snnr.gradient_check import GradientError, gradcheck
 from snnr.tensor import Function, Tensor
 
 GENERATOR = np.random.default_rng(0)

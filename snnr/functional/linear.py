@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from snnr.errors import ShapeError
+from snnr.errors import DeviceError, ShapeError
 from snnr.functional.arithmetic import converted, laid_out, rows_of
 from snnr.kernels import Hints, Memory
 from snnr.layout import Layout
@@ -84,13 +84,18 @@ def mask_tensor(mask: "Tensor | NDArray[Any]", x: Tensor, name: str) -> Tensor:
     Raises
     ------
     ShapeError : it is of another shape or dtype.
+    DeviceError : it lies on another device.
     """
     if tuple(mask.shape) != x.sample_shape or mask.dtype != "uint8":
         raise ShapeError(
             f"{name}: mask {list(mask.shape)} {mask.dtype} must be uint8 with the shape of one "
             f"time step, {list(x.sample_shape)}"
         )
-    return mask if isinstance(mask, Tensor) else Tensor(mask, device=x.device)
+    if not isinstance(mask, Tensor):
+        return Tensor(mask, device=x.device)
+    if mask.device != x.device:
+        raise DeviceError(f"{name}: the mask lies on {mask.device}, the input on {x.device}")
+    return mask
 
 
 def linear(
