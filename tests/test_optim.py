@@ -57,14 +57,17 @@ def test_dense_is_adam_for_weights_too() -> None:
     assert optimizer.connectivity() == 1
 
 
-def test_grad_r_follows_its_formula() -> None:
+@pytest.mark.parametrize(("sparsity", "spread"), [(0.9, 1.0), (0.5, 0.2)])
+def test_grad_r_follows_its_formula(sparsity: float, spread: float) -> None:
     p = parameter((30, 20), "weight")
+    p.data[...] *= spread
     lr, prior = 0.05, 0.4
-    mu = math.log(2 - 2 * 0.9) / prior
-    optimizer = optim.GradR([p], lr=lr, prior=prior, sparsity=0.9)
+    mu = math.log(2 - 2 * sparsity) / prior
+    optimizer = optim.GradR([p], lr=lr, prior=prior, sparsity=sparsity)
     assert optimizer.mu == mu
     sign, theta = np.sign(p.data), np.abs(p.data).astype(np.float64)
     m, v = np.zeros(p.shape), np.zeros(p.shape)
+    crossed = 0
     for t in range(1, 9):
         g = gradient(p, t)
         p.grad = g
@@ -72,24 +75,30 @@ def test_grad_r_follows_its_formula() -> None:
         m = 0.9 * m + 0.1 * g
         v = 0.999 * v + 0.001 * np.square(g, dtype=np.float64)
         c1, c2 = 1 - 0.9**t, 1 - 0.999**t
-        theta -= sign * lr / c1 * m / (np.sqrt(v) / np.sqrt(c2) + 1e-8)
-        theta -= lr / c1 * prior * np.sign(theta - mu)
-        np.testing.assert_allclose(optimizer.state[p].theta, theta, rtol=1e-3, atol=2e-4)
+        # the prior draws towards mu from where theta stood before the gradient moved it
+        moved = theta - sign * lr / c1 * m / (np.sqrt(v) / np.sqrt(c2) + 1e-8)
+        crossed += np.count_nonzero((moved > mu) != (theta > mu))
+        theta = moved - lr / c1 * prior * np.sign(theta - mu)
+        np.testing.assert_allclose(optimizer.state[p].theta, theta, rtol=1e-5, atol=1e-6)
+    # only at sparsity 1/2, where mu is 0, do weights stand on either side of it
+    assert (crossed > 500) == (mu == 0)
     np.testing.assert_array_equal(
         p.data, optimizer.state[p].sign * np.maximum(optimizer.state[p].theta, 0)
     )
     assert 0 < np.count_nonzero(p.data) < p.data.size
 
 
-def test_plain_form() -> None:
-    p = parameter((5, 4), "weight")
+@pytest.mark.parametrize(("sparsity", "spread"), [(0.8, 1.0), (0.5, 0.2)])
+def test_plain_form(sparsity: float, spread: float) -> None:
+    p = parameter((5, 40), "weight")
+    p.data[...] *= spread
     sign, theta = np.sign(p.data), np.abs(p.data).astype(np.float64)
-    optimizer = optim.GradR([p], lr=0.1, prior=0.2, sparsity=0.8, form="sgd")
+    optimizer = optim.GradR([p], lr=0.1, prior=0.2, sparsity=sparsity, form="sgd")
     for t in range(4):
         p.grad = gradient(p, t)
         theta = theta - 0.1 * sign * p.grad - 0.1 * 0.2 * np.sign(theta - optimizer.mu)
         optimizer.step()
-    np.testing.assert_allclose(optimizer.state[p].theta, theta, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(optimizer.state[p].theta, theta, rtol=1e-5, atol=1e-6)
 
 
 def test_weights_that_start_at_zero_get_a_sign_from_the_seed() -> None:
