@@ -144,7 +144,9 @@ def _gradients(
 ) -> list[Array]:
     """Gradients of Σ p*f by the backward pass; zeros for an input that f does not use."""
     tensors = _tensors(given, inputs)
-    f(tensors).backward(p.copy())
+    y = f(tensors)
+    if y.requires_grad:  # else nothing leads to the inputs: their gradients are zero
+        y.backward(p)
     result = []
     for i, tensor in enumerate(tensors):
         found = tensor.grad_numpy()

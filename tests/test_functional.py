@@ -129,7 +129,7 @@ def test_dropout_keeps_its_mask_over_time_and_the_mean(device: str) -> None:
 
 def test_losses(device: str) -> None:
     x, labels = normal(5, 3), np.array([2, 0, 1, 1, 2])
-    target = F.one_hot(labels, 3)
+    target = F.one_hot(labels, 3, device=device)
     np.testing.assert_array_equal(target, np.eye(3)[labels])
     assert target.dtype == np.float32
     found = F.mse_loss(Tensor(x, device=device), target)
@@ -201,9 +201,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "multiply": (lambda: F.multiply(FLAT, SIX), "multiply: .*one shape"),
     "linear features": (lambda: F.linear(SIX, W), r"\[6\] does not fit weight \[5, 6\]"),
     "linear weight": (lambda: F.linear(FLAT, SIX), r"does not fit weight \[6\]"),
-    "linear rows": (lambda: F.linear(Tensor(normal(3, 5)), W), "must be in=6"),
+    "linear rows": (lambda: F.linear(Tensor(normal(3, 5)), W), "with in=6"),
     "linear bias": (lambda: F.linear(FLAT, W, SIX), r"bias \[6\] must be \[5\]"),
-    "linear mask": (lambda: F.linear(SEQUENCE, W, mask=ONES[:2]), r"uint8 \[3, 6\]"),
+    "linear mask": (lambda: F.linear(SEQUENCE, W, mask=ONES[:2]), r"mask \[2, 6\] uint8 .*\[3, 6\]"),
     "linear mask type": (
         lambda: F.linear(SEQUENCE, W, mask=ONES.astype(np.float32)),  # type: ignore[arg-type]
         "float32 must be uint8",
@@ -261,7 +261,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "dropout p": (lambda: F.dropout(FLAT, 1.0, ONES), r"p \(=1.0\) must lie in \[0, 1\)"),
     "dropout below": (lambda: F.dropout(FLAT, -0.1, ONES), r"p \(=-0.1\)"),
     "dropout mask": (lambda: F.dropout(SEQUENCE, 0.5, np.ones((2, 3, 6), np.uint8)), r"\[3, 6\]"),
-    "voting": (lambda: F.voting(SEQUENCE, 4), r"\[2, 3, 6\] must be a multiple of group \(=4\)"),
+    "voting": (lambda: F.voting(SEQUENCE, 4), r"\[2, 3, 6\] must .* multiple of group \(=4\)"),
     "voting none": (lambda: F.voting(SEQUENCE, 0), r"group \(=0\)"),
     "mean time": (lambda: F.mean_time(FLAT), r"\[3, 6\] is static"),
     "mse": (lambda: F.mse_loss(FLAT, normal(6, 3)), r"\[3, 6\] and target \[6, 3\]"),

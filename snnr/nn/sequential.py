@@ -85,9 +85,9 @@ class Sequential(Layer):
                     "the network got a uint8 array: normalise images to float32 first, or wrap "
                     "spikes in snnr.Tensor(spikes, timesteps=T)"
                 )
-            if array.dtype not in (np.float32, np.float64):
-                array = array.astype(np.float32)
-            x = Tensor(array, device=self.device)
+            first = next(iter(self.parameters()), None)
+            kind = np.float32 if first is None else first.dtype
+            x = Tensor(array.astype(kind, copy=False), device=self.device)
         return super().__call__(x)
 
     def forward(self, x: Tensor) -> Tensor:
