@@ -1,6 +1,26 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
 
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal might obey, or show in another order, written out.
+
+    Names and values in files are a stranger's: an escape sequence among them must not reach a
+    terminal.
+    """
+    return "".join(_written_out(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
+#: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 class SnnrError(Exception):
     """Base of every error that snnr raises on purpose."""
 

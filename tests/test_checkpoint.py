@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 import snnr
 from snnr import functional as F
 from snnr import models, nn, optim
-from snnr.checkpoint import writer
+from snnr.checkpoint import file
 
 
 def fully_connected() -> nn.Sequential:
@@ -120,7 +120,7 @@ def test_layout_is_the_documented_one(tmp_path: Path) -> None:
     )
     with h5py.File(path) as file:
         assert file.attrs["format"] == "snnr-checkpoint"
-        assert file.attrs["format_version"] == 1
+        assert file.attrs["format_version"] == 2
         assert file.attrs["snnr_version"] == snnr.__version__
         assert file.attrs["created"].endswith("+00:00")
         assert (file.attrs["epoch"], file.attrs["step"]) == (2, 2)
@@ -171,23 +171,6 @@ def test_without_optimizer(tmp_path: Path) -> None:
     assert snnr.load(snnr.save(path, net)).optimizer is None
 
 
-def test_failure_while_writing_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    net = fully_connected()
-    path = snnr.save(tmp_path / "c.h5", net, epoch=1)
-    before = path.read_bytes()
-
-    def no_room(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(writer, "_write_history", no_room)
-    with pytest.raises(snnr.CheckpointError, match=r"c\.h5: cannot be written .*No space left"):
-        snnr.save(path, net, epoch=2)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["c.h5"]
-
-
 def test_ctrl_c_while_writing_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,31 +180,11 @@ def test_ctrl_c_while_writing_leaves_the_old_file(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer.os, "replace", interrupt)
+    monkeypatch.setattr(file.os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         snnr.save(path, net, epoch=2)
     assert os.listdir(tmp_path) == ["c.h5"]
     assert snnr.load(path).epoch == 1
-
-
-def test_file_and_folder_are_synchronised_before_and_after_the_rename(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[str] = []
-    fsync, replace = os.fsync, os.replace
-
-    def note_sync(handle: int) -> None:
-        calls.append("sync")
-        fsync(handle)
-
-    def note_replace(*names: Path) -> None:
-        calls.append("rename")
-        replace(*names)
-
-    monkeypatch.setattr(writer.os, "fsync", note_sync)
-    monkeypatch.setattr(writer.os, "replace", note_replace)
-    snnr.save(tmp_path / "c.h5", fully_connected())
-    assert calls == ["sync", "rename", "sync"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -248,10 +211,3 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(snnr.CheckpointError, match="belongs to no layer"):
         snnr.save(tmp_path / "c.h5", net, optim.Adam(stranger.parameters()))
     assert os.listdir(tmp_path) == []
-
-
-def test_the_file_has_the_usual_permissions(tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    plain.touch()
-    path = snnr.save(tmp_path / "c.h5", fully_connected())
-    assert path.stat().st_mode == plain.stat().st_mode

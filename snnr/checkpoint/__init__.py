@@ -1,6 +1,6 @@
 """Checkpoints: network, optimizer, history and random generators in one HDF5 file.
 
-The layout (format version 1) is readable with h5py alone; `layout` describes it.
+The layout (format version 2; 1 is still read) is readable with h5py alone; `layout` describes it.
 """
 
 from snnr.checkpoint.layout import FORMAT, VERSION

@@ -3,7 +3,8 @@
 ::
 
     /                          attrs: format, format_version, snnr_version, created, epoch, step,
-                               connectivity, accuracy (absent when unknown)
+                               connectivity, accuracy (absent when unknown), digest
+    /*                         attrs: digest, of the member's content (see `digest`)
     /config                    JSON: what the training was called with
     /network                   attr architecture: JSON {"T", "layers": [{"name", "type",
                                "settings"}]}; one group per layer, in order, attrs: type and its
@@ -11,7 +12,8 @@
     /network/<layer>/weight    CSR in AnnData's encoding: data, indices, indptr; attrs
                                encoding-type, encoding-version, shape [out, in*kh*kw], kernel_shape
     /network/<layer>/...       bias, scale, shift, running_mean, running_var
-    /optimizer                 attrs: method, step and the method's settings;
+    /optimizer                 attrs: method, step, the method's settings, and parameters: JSON,
+                               names of those it moves, in its order (all, where that is missing);
                                /optimizer/<layer>/<parameter>/ theta, sign, exp_avg, exp_avg_sq,
                                and for a weight the same attrs again
     /history                   one dataset per column, one row per epoch; groups with one dataset
@@ -20,6 +22,8 @@
                                needs: progress (JSON) and order (the epoch's permutation)
 
 A weight stores every entry whose bits are not zero, in the public order.
+
+Version 1 had no digests, and its JSON datasets were strings of variable length.
 """
 
 import json
@@ -31,7 +35,7 @@ from numpy.typing import NDArray
 from snnr.errors import CheckpointError
 
 FORMAT = "snnr-checkpoint"
-VERSION = 1
+VERSION = 2
 
 #: more weights than this in one network are refused before anything is allocated (2 GiB)
 MAX_WEIGHTS = 1 << 29
@@ -48,7 +52,22 @@ LAYER_COLUMNS = ("pruned", "regrown", "layer_connectivity", "firing_rate", "sile
 #: generators whose state is two integers and that this format keeps
 GENERATORS = {"PCG64": np.random.PCG64, "PCG64DXSM": np.random.PCG64DXSM}
 
+#: what is written as a whole number is an int64
+MAX_COUNT = (1 << 63) - 1
+#: name in /rng that is no generator
+ORDER = "order"
+
 _JSON = int | float | str | bool | None | list[Any] | dict[str, Any]
+
+
+def is_name(name: object) -> bool:
+    """Whether a member of the file can have this name, and is found by it again."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= 255
+        and name not in (".", "..")
+        and not any(c == "/" or c < " " or "\ud800" <= c <= "\udfff" for c in name)
+    )
 
 
 def to_json(value: Any, what: str) -> str:
