@@ -17,7 +17,7 @@ from snnr.errors import (
 )
 
 if TYPE_CHECKING:
-    from snnr import activity, data, functional, metrics, models, nn, optim, surrogate
+    from snnr import activity, data, functional, input, metrics, models, nn, optim, surrogate
     from snnr.checkpoint import load, save
     from snnr.gradient_check import gradcheck
     from snnr.tensor import Buffer, Function, Parameter, Tensor, no_grad
@@ -43,7 +43,9 @@ _LAZY = {
     "save": "snnr.checkpoint",
     "load": "snnr.checkpoint",
 }
-_MODULES = ("activity", "data", "functional", "metrics", "models", "nn", "optim", "surrogate")
+_MODULES = (
+    "activity", "data", "functional", "input", "metrics", "models", "nn", "optim", "surrogate",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -78,6 +80,7 @@ __all__ = [
     "data",
     "functional",
     "gradcheck",
+    "input",
     "load",
     "metrics",
     "models",
