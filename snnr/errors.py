@@ -1,6 +1,5 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
-
 import unicodedata
 
 

@@ -28,12 +28,11 @@ def network(T: int | None = 3) -> nn.Sequential:
 def content(found: Checkpoint) -> list[Any]:
     """Everything a checkpoint says, comparable."""
     arrays = [p.data.tobytes() for p in found.network.parameters()]
-    arrays += [b.tobytes() for layer in found.network for b in layer.buffers().values()]
+    arrays += [b.data.tobytes() for layer in found.network for b in layer.buffers().values()]
     assert found.optimizer is not None
     for p in found.optimizer.params:
-        arrays += [
-            None if a is None else a.tobytes() for a in vars(found.optimizer.state[p]).values()
-        ]
+        state = found.optimizer.state[p]
+        arrays += [state.steps, *(state.numpy(name).tobytes() for name in state.kept)]
     settings = [(layer.kind, layer.settings()) for layer in found.network]
     about = (found.epoch, found.step, found.accuracy, found.connectivity, found.created)
     return [
@@ -114,9 +113,9 @@ def test_an_old_checkpoint_is_read() -> None:
     with h5py.File(FIXTURE) as file:
         assert file.attrs["format_version"] == 1
         theta = file["optimizer/0_conv2d/weight/theta"][()]
-        state = json.loads(file["rng/5_dropout"][()])
+        state = json.loads(file["rng/5_dropout"][()])["state"]["state"]
     np.testing.assert_array_equal(found.optimizer.state[found.network[0].weight].theta, theta)
-    assert found.network[5].rng.bit_generator.state == state
+    assert found.network[5].draws.key == state % (1 << 63)
 
 
 ODD: dict[str, tuple[dict[str, Any], str]] = {
@@ -191,24 +190,40 @@ def test_a_layer_that_only_looks_known_is_not_saved(tmp_path: Path) -> None:
         pass
 
     with pytest.raises(
-        snnr.CheckpointError, match="0_linear is a Linear, which checkpoints do not"
+        snnr.CheckpointError, match="'0_linear' is a Linear, which checkpoints do not"
     ):
         snnr.save(tmp_path / "c.h5", nn.Sequential(Linear(3, 2)))
 
 
-def test_theta_that_contradicts_its_weight_is_neither_saved_nor_loaded(tmp_path: Path) -> None:
+def test_theta_that_contradicts_its_weight_is_not_loaded(tmp_path: Path) -> None:
     net = network()
     optimizer = optim.GradR(net.parameters())
     path = snnr.save(tmp_path / "c.h5", net, optimizer)
     with h5py.File(path, "r+") as file:
         file["optimizer/0_linear/weight/theta"][0, 0] = 7
-    with pytest.raises(
-        snnr.CheckpointError, match=r"theta contradicts the weight 0_linear\.weight"
-    ):
+    with pytest.raises(snnr.CheckpointError, match=r"contradicts the weight 0_linear\.weight"):
         snnr.load(path)
-    net[0].weight.data[2] = 0
-    with pytest.raises(snnr.CheckpointError, match=r"contradicts .*not saved"):
-        snnr.save(path, net, optimizer)
+
+
+def test_a_weight_that_was_set_by_hand_is_saved_with_the_theta_that_follows(
+    tmp_path: Path,
+) -> None:
+    net = network()
+    optimizer = optim.GradR(net.parameters(), prior=0, lr=1e-3)
+    weight = net[0].weight
+    weight.data[2] = 0
+    weight.data[3] = [-1, 2, -3, 4, -5, 6]
+    found = snnr.load(snnr.save(tmp_path / "c.h5", net, optimizer))
+    assert found.optimizer is not None
+    again = found.network[0].weight
+    np.testing.assert_array_equal(again.data, weight.data)
+    assert not found.optimizer.state[again].theta[2].any()
+    for net_, optimizer_ in ((net, optimizer), (found.network, found.optimizer)):
+        for q in net_.parameters():
+            q.grad = np.ones(q.shape, np.float32)
+        optimizer_.step()
+    np.testing.assert_array_equal(again.data, weight.data)
+    assert np.abs(again.data[3] - [-1, 2, -3, 4, -5, 6]).max() < 2e-3
 
 
 def test_a_mistake_in_snnr_is_not_called_damage(
@@ -219,7 +234,7 @@ def test_a_mistake_in_snnr_is_not_called_damage(
 
     path = tmp_path / "c.h5"
     path.write_bytes(sound)
-    monkeypatch.setattr("snnr.checkpoint.reader._read_history", mistaken)
+    monkeypatch.setattr("snnr.checkpoint.reader.read_history", mistaken)
     with pytest.raises(TypeError, match="a mistake"):
         snnr.load(path)
     with pytest.raises(TypeError, match="a mistake"):
@@ -288,8 +303,8 @@ GREEDY: dict[str, tuple[Damage, str]] = {
     "differences that wrap": (indptr([0, 2**63 - 1, -2, 10, 10, 10], "i8"), "indptr run from -2"),
     "unsigned": (indptr([0, 1, 2, 3, 4, 2**63 + 5], "u8"), "indptr run from 0 to 92233"),
     "unsigned in the middle": (indptr([0, 2**63 + 5, 2, 3, 4, 10], "u8"), "indptr run from 0 to 9"),
-    "empty weights": (empty_weights, "network/0_linear brings what it asks for to 3.0 GiB"),
-    "features": (many_features, "network/1_batchnorm1d brings what it asks for to 3.0 GiB"),
+    "empty weights": (empty_weights, "network/0_linear brings what it asks for to 1.5 GiB"),
+    "features": (many_features, "network/1_batchnorm1d brings what it asks for to"),
     "order": (lambda f: empty(f, "rng/order", (1 << 28,), "i8"), "/rng/order brings"),
     "history": (many_columns, "/history/column"),
     "chunks": (

@@ -119,7 +119,7 @@ def network(tensors, neuron, held=(None, None)):
 
 
 NETWORK = [flat(3, 2, 6, 6), flat(6, 2, 3, 3), flat(6), flat(6), flat(8, 54)]
-DEVICES = ["reference", pytest.param("cpu", marks=pytest.mark.slow)]
+DEVICES = ["reference", "cpu"]
 
 
 @pytest.mark.parametrize("v_reset", [0.0, None])

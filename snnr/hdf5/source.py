@@ -199,9 +199,7 @@ class Source:
                 self.fail(where, f"has the name {name!r} in it, which is not text in UTF-8")
         return names
 
-    def attribute(
-        self, group: h5py.HLObject, name: str, kind: type, required: bool = True
-    ) -> Any:
+    def attribute(self, group: h5py.HLObject, name: str, kind: type, required: bool = True) -> Any:
         """A scalar attribute as int, float or str; None when it is not there and need not be."""
         where = f"attribute {name!r} of {_place(group)}"
         value = self.value(group, name)

@@ -10,7 +10,7 @@ from snnr.errors import ConfigError
 from snnr.kernels import resolve
 from snnr.nn.arrays import Seed, Shape, Spec, _Empty, generator
 from snnr.nn.watching import Hook, Watch, watches_of, watching
-from snnr.tensor import Parameter, Stored, Tensor
+from snnr.tensor import Buffer, Parameter, Stored, Tensor
 
 
 class Layer(ABC):
@@ -107,6 +107,10 @@ class Layer(ABC):
     def own_parameters(self) -> dict[str, Parameter]:
         """This layer's own parameters by short name ("weight", "bias", "scale", "shift")."""
         return {k: v for k, v in self.arrays().items() if isinstance(v, Parameter)}
+
+    def buffers(self) -> dict[str, Buffer]:
+        """This layer's own buffers by short name: saved, but not trained."""
+        return {k: v for k, v in self.arrays().items() if isinstance(v, Buffer)}
 
     def parameters(self) -> list[Parameter]:
         """All parameters, those of layers inside included, in order."""

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +14,6 @@ from snnr.kernels import Memory
 from snnr.optim.settings import AdamSettings, Settings
 from snnr.optim.state import Kept, State
 from snnr.tensor import Parameter
-
-#: of every parameter
-MOMENTS = {"exp_avg": Kept(), "exp_avg_sq": Kept(least=0)}
 
 
 class Optimizer(ABC):
@@ -37,6 +35,8 @@ class Optimizer(ABC):
     METHOD: ClassVar[str] = ""
     SETTINGS: ClassVar[type[Settings]] = AdamSettings
     WEIGHT_STATE: ClassVar[Mapping[str, Kept]] = {}
+    #: what is kept of every parameter
+    MOMENTS: ClassVar[Mapping[str, Kept]] = {"exp_avg": Kept(), "exp_avg_sq": Kept(least=0)}
 
     lr: float
     betas: tuple[float, float]
@@ -62,7 +62,7 @@ class Optimizer(ABC):
         self.counts: dict[Parameter, Memory] = {}
         for p in self.params:
             prunable = p.role == "weight"
-            self.state[p] = State(p, {**(self.WEIGHT_STATE if prunable else {}), **MOMENTS})
+            self.state[p] = State(p, {**(self.WEIGHT_STATE if prunable else {}), **self.MOMENTS})
             if prunable:
                 self._count(p)
 
@@ -87,7 +87,7 @@ class Optimizer(ABC):
     @classmethod
     def setting_names(cls) -> list[str]:
         """Names of the settings."""
-        return list(cls.SETTINGS.__dataclass_fields__)
+        return [one.name for one in fields(cls.SETTINGS)]
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -108,6 +108,9 @@ class Optimizer(ABC):
 
     def adopt(self, p: Parameter) -> None:  # noqa: B027
         """Take the state of a weight from its values, as they are at the start."""
+
+    def reconcile(self) -> None:  # noqa: B027
+        """Bring the state in line with weights that were set by hand, as the next step would."""
 
     def disagreement(
         self, p: Parameter, weight: NDArray[Any], arrays: Mapping[str, NDArray[Any]]

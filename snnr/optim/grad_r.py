@@ -1,6 +1,5 @@
 """Gradient Rewiring (Chen, Yu, Fang, Huang & Tian, IJCAI 2021, arXiv 2105.04916)."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr.optim.base import Optimizer
-from snnr.optim.settings import GradRSettings, Settings
+from snnr.optim.settings import GradRSettings, Settings, laplace_location
 from snnr.optim.state import Kept
 from snnr.tensor import Parameter
 
@@ -67,12 +66,22 @@ class GradR(Optimizer):
     @property
     def mu(self) -> float:
         """Location of the prior, ln(2 - 2 sparsity)/prior; 0 without one."""
-        return math.log(2 - 2 * self.sparsity) / self.prior if self.prior > 0 else 0.0
+        return laplace_location(self.prior, self.sparsity)
 
     def adopt(self, p: Parameter) -> None:
         kept = self.state[p].memory
         key = int(self._seeds.integers(1 << 63))
         p.backend.grad_r_start(p.memory, kept["theta"], kept["sign"], key)
+
+    def reconcile(self) -> None:
+        for p in self.counts:
+            self._follow(p)
+            state, weight = self.state[p], p.numpy()
+            theta, sign = state.numpy("theta"), state.numpy("sign")
+            other = weight != sign * np.maximum(theta, 0)
+            if other.any():
+                state.assign("theta", np.where(other, np.abs(weight), theta))
+                state.assign("sign", np.where(other & (weight != 0), np.sign(weight), sign))
 
     def disagreement(
         self, p: Parameter, weight: NDArray[Any], arrays: Mapping[str, NDArray[Any]]

@@ -6,7 +6,7 @@ again from them.
 
 import math
 from dataclasses import Field, asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from snnr.errors import ConfigError
 
@@ -44,6 +44,13 @@ class Settings:
             expected = _complaint(one, value)
             if expected:
                 raise ConfigError(f"{one.name} (={value!r}) must be {expected}")
+
+    #: names of properties that follow from the settings and are worth telling
+    DERIVED: ClassVar[tuple[str, ...]] = ()
+
+    def told(self) -> dict[str, Any]:
+        """`as_dict`, and what follows from it."""
+        return {**self.as_dict(), **{name: getattr(self, name) for name in self.DERIVED}}
 
     def as_dict(self) -> dict[str, Any]:
         """Names and values, as JSON takes them."""
@@ -102,3 +109,16 @@ class GradRSettings(AdamSettings):
         0.95, "Share of connections that the prior expects to go.", least=0.5, below=1, option=True
     )
     form: str = setting("adam", "Form of the update.", choices=("adam", "sgd"))
+
+    DERIVED = ("mu",)
+
+    @property
+    def mu(self) -> float:
+        """Location of the prior."""
+        return laplace_location(self.prior, self.sparsity)
+
+
+def laplace_location(prior: float, sparsity: float) -> float:
+    """mu = ln(2 - 2 sparsity)/prior, so that the prior puts probability `sparsity` below 0; 0
+    without a prior."""
+    return math.log(2 - 2 * sparsity) / prior if prior > 0 else 0.0

@@ -73,6 +73,9 @@ class Stored(Tensor):
             self.device = device
         return self
 
+    def known_nonzero(self, count: int) -> None:
+        """Say how many entries are not zero, where that is known: a hint for speed."""
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {list(self.shape)}, {self.role})"
 
@@ -146,10 +149,13 @@ class Parameter(Stored):
             super().to(device)
         return self
 
-    def counted(self, counts: Memory | None, known: float = 1.0) -> None:
-        """Where its nonzero entries are counted, and the share of them until then."""
+    def known_nonzero(self, count: int) -> None:
+        self._known = count / max(self.size, 1)
+        self.changed()
+
+    def counted(self, counts: Memory) -> None:
+        """Where its nonzero entries are counted from now on."""
         self._counts = counts
-        self._known = known
 
     @property
     def connectivity(self) -> float:

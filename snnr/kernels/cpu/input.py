@@ -105,4 +105,3 @@ def crop_flip(
             else:
                 pixels[:] = 0
             _write_row(table, pixels, place, out[b, y])
-

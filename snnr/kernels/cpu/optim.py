@@ -108,9 +108,7 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float,
     for block in prange(counts.shape[0]):
         i = block * BLOCK
         j = min(i + BLOCK, size)
-        _grad_r_sgd_block(
-            w[i:j], theta[i:j], sign[i:j], g[i:j], lr, shrink, mu, counts[block]
-        )
+        _grad_r_sgd_block(w[i:j], theta[i:j], sign[i:j], g[i:j], lr, shrink, mu, counts[block])
 
 
 def _constants(dtype: Any, *values: float) -> tuple[Any, ...]:
@@ -138,9 +136,7 @@ def adam_step(
     eps: float,
 ) -> None:
     """Adam on flat arrays, in place; step_size = lr/c1."""
-    constants = _constants(
-        w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps
-    )
+    constants = _constants(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
     _adam(w, g, m, v, constants)
 
 
@@ -160,9 +156,7 @@ def grad_r_step(
     eps: float,
 ) -> tuple[int, int, int]:
     """Grad R, Adam form, on flat arrays; returns (nonzero, pruned, regrown)."""
-    constants = _constants(
-        w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps
-    )
+    constants = _constants(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
     counts = _counts(w.size)
     shrink, location = _constants(w.dtype, step_size * prior, mu)
     _grad_r(w, theta, sign, g, m, v, constants, shrink, location, counts)

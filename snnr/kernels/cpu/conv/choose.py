@@ -91,9 +91,7 @@ def conv2d_input_grad(
         _dense(dy, mirrored, turned, dx)
 
 
-def conv2d_weight_grad(
-    x: NDArray[Any], dy: Float, stride: Pair, padding: Pair, dw: Float
-) -> None:
+def conv2d_weight_grad(x: NDArray[Any], dy: Float, stride: Pair, padding: Pair, dw: Float) -> None:
     """dw[kh, kw, Ci, Co] from x[B, H, W, Ci] and dy[B, Ho, Wo, Co]."""
     taps = dw.shape[:2]
     flat = stride == (1, 1) and padding[0] < taps[0] and padding[1] < taps[1]
