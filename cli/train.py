@@ -17,6 +17,8 @@ from snnr.cli.common import (
     settle,
 )
 
+from snnr.lock import locked
+
 if TYPE_CHECKING:
     from snnr.training import Trainer
 
@@ -110,8 +112,8 @@ def command(
     """Train and prune a network on DATASET: mnist, fashion-mnist, cifar10, or the path of an .npz
     or .h5 file with x_train, y_train, x_test, y_test.
 
-    A checkpoint is written after every epoch. Ctrl-C saves and stops; --resume goes on with the
-    same bits as if nothing had happened.
+    A checkpoint is written after every epoch. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume
+    goes on with the same bits as if nothing had happened.
 
     \b
     Examples:
@@ -126,29 +128,28 @@ def command(
     has_prior = _check_method(settings["method"], given)
     folder = out or recipes.run_folder(dataset, settings, has_prior)
     checkpoint = folder / "checkpoint.h5"
-    _check_run(checkpoint, resume, overwrite)
+    with locked(folder):
+        _check_run(checkpoint, resume, overwrite)
+        chosen = settle(device, threads, quiet)
+        settings |= {
+            "dataset": recipes.dataset_name(dataset),
+            "recipe": recipe,
+            "limit_train": limit_train,
+            "data_dir": str(data_dir) if data_dir else None,
+            "device": chosen,
+            "threads": threads,
+        }
+        if resume:
+            asked = {**given, "limit_train": limit_train, "recipe": recipe}
+            trainer = _resumed(checkpoint, settings, asked, quiet)
+        else:
+            # with --overwrite the first checkpoint takes the place of the old run's
+            trainer = _started(checkpoint, settings, quiet)
+        if not quiet:
+            from snnr.cli.progress import Display
 
-    chosen = settle(device, threads, quiet)
-    settings |= {
-        "dataset": recipes.dataset_name(dataset),
-        "recipe": recipe,
-        "limit_train": limit_train,
-        "data_dir": str(data_dir) if data_dir else None,
-        "device": chosen,
-        "threads": threads,
-    }
-    if resume:
-        asked = {**given, "limit_train": limit_train, "recipe": recipe}
-        trainer = _resumed(checkpoint, settings, asked, quiet)
-    else:
-        trainer = _started(checkpoint, settings, quiet)
-        if overwrite:
-            checkpoint.unlink(missing_ok=True)
-    if not quiet:
-        from snnr.cli.progress import Display
-
-        trainer.callbacks.append(Display())
-    trainer.fit()
+            trainer.callbacks.append(Display())
+        trainer.fit()
     _report(trainer, as_json)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from snnr import kernels
 from snnr.augment import KINDS, Augmenter, Kind
 from snnr.checkpoint import Checkpoint, load, save
+from snnr.checkpoint.file import probe
 from snnr.checkpoint.layout import (
     COLUMNS,
     LAYER_COLUMNS,
@@ -44,7 +45,7 @@ class Callback:
         """After each epoch, with its row of the history."""
 
     def stopping(self) -> None:
-        """When Ctrl-C was pressed; the step that runs is finished first."""
+        """When a signal asks to stop (Ctrl-C); the step that runs is finished first."""
 
 
 class Trainer:
@@ -61,7 +62,8 @@ class Trainer:
         "crop-flip".
     seed : of the order of the images and of the moves.
     callbacks : see `Callback`.
-    checkpoint : file that is written after every epoch and on Ctrl-C; None saves nothing.
+    checkpoint : file that is written after every epoch and when a signal (Ctrl-C, SIGTERM, SIGHUP)
+        stops the training; None saves nothing.
     config : more JSON values to keep in the checkpoint.
 
     Attributes: `epoch` (completed), `position` (steps done in the current epoch), `batches` (steps
@@ -130,6 +132,7 @@ class Trainer:
         self._seconds = 0.0
         self._buffer: NDArray[np.float32] | None = None
         self._evaluation_batch: int | None = None
+        self._saved = False  # whether `checkpoint` holds this training
 
     @classmethod
     def resume(
@@ -200,16 +203,19 @@ class Trainer:
         ------
         DivergedError : loss or gradients are not finite; the weights are those before the step and
             the last checkpoint stays.
-        Interrupted : Ctrl-C; saved first, when there is a checkpoint.
+        Interrupted : Ctrl-C, SIGTERM or SIGHUP; saved first, when there is a checkpoint.
+        CheckpointError : the checkpoint cannot be written, which is noticed before the first step.
         """
+        if self.checkpoint is not None and self.epoch < self.epochs:
+            probe(self.checkpoint)
         with Stop(self._announce_stop) as stop:
             try:
                 while self.epoch < self.epochs:
                     self._run_epoch(stop)
                     if self.epoch < self.epochs:
                         stop.heed()
-            except Stopped:
-                self._interrupted()
+            except Stopped as stopped:
+                self._interrupted(stopped.signal)
         return self.history
 
     def evaluate(self) -> Evaluation:
@@ -241,6 +247,7 @@ class Trainer:
             accuracy=accuracies[-1] if accuracies else None,
             order=self._order,
         )
+        self._saved = True
 
     def _restore(self, found: Checkpoint) -> None:
         progress = found.rng_state["progress"]
@@ -263,6 +270,7 @@ class Trainer:
             raise ValueError(f"position {self.position} of {self.batches} batches")
         if begun and not np.array_equal(np.sort(self._order), np.arange(images)):  # type: ignore[arg-type]
             raise ValueError("order is not a permutation of the training images")
+        self._saved = True
 
     def _run_epoch(self, stop: Stop) -> None:
         started = time.perf_counter() - self._seconds
@@ -354,7 +362,7 @@ class Trainer:
         """Says at which step and in which layer something stopped being finite."""
         step = self.epoch * self.batches + self.position + 1
         where = first_not_finite(self.network, self.optimizer.params, batch)
-        kept = f"; the last checkpoint is {self.checkpoint}" if self.checkpoint else ""
+        kept = f"; the last checkpoint is {self.checkpoint}" if self._saved else ""
         return (
             f"training diverged at step {step} (epoch {self.epoch + 1}): {where} not finite; "
             f"lower lr (={self.optimizer.lr:g}){kept}"
@@ -364,12 +372,14 @@ class Trainer:
         for callback in self.callbacks:
             callback.stopping()
 
-    def _interrupted(self) -> NoReturn:
+    def _interrupted(self, number: int) -> NoReturn:
         self.save()
         place = f"epoch {self.epoch + 1}, step {self.position} of {self.batches}"
         if self.checkpoint is None:
-            raise Interrupted(f"interrupted in {place}; nothing saved, there is no checkpoint file")
-        raise Interrupted(f"interrupted in {place}; saved to {self.checkpoint}")
+            raise Interrupted(
+                f"interrupted in {place}; nothing saved, there is no checkpoint file", number
+            )
+        raise Interrupted(f"interrupted in {place}; saved to {self.checkpoint}", number)
 
 
 def _kind(augment: bool | str | None, dataset: Dataset) -> Kind | None:
