@@ -190,6 +190,8 @@ def _started(checkpoint: Path, settings: dict[str, Any], quiet: bool) -> "Traine
     images = data.load(
         settings["dataset"], settings["data_dir"], settings["limit_train"], Downloads(quiet)
     )
+    for text in images.notes:
+        note(text, quiet)
     network = models.make(
         settings["net"], settings["timesteps"], settings["seed"], settings["device"],
         images.image_shape, images.classes,
