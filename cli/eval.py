@@ -75,12 +75,12 @@ def command(
     from snnr.cli.results import connections, layer_rows, print_layers, provenance
 
     from snnr import data
-    from snnr.checkpoint import load
+    from snnr.checkpoint import load, located
     from snnr.errors import CheckpointError, ConfigError
     from snnr.input import Images
     from snnr.metrics import connectivity
 
-    path = checkpoint / "checkpoint.h5" if checkpoint.is_dir() else checkpoint
+    path = located(checkpoint)
     found = load(path, settle(device, threads, quiet), with_optimizer=False)
     config = found.config
     name = dataset or config.get("dataset")

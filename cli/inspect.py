@@ -28,10 +28,10 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
     Example:
       snnr inspect runs/mnist-grad-r-prior0.001-seed0
     """
-    from snnr.checkpoint import load
+    from snnr.checkpoint import load, located
     from snnr.training.settings import method_options
 
-    path = checkpoint / "checkpoint.h5" if checkpoint.is_dir() else checkpoint
+    path = located(checkpoint)
     found = load(path)
     layers = [_layer(layer, found.optimizer) for layer in found.network.layers() if layer.name]
     weights = [weight for layer in layers for weight in _rows(layer)]

@@ -16,6 +16,8 @@ from snnr.cli.common import (
 )
 from snnr.cli.options import run_options
 
+from snnr.checkpoint import CHECKPOINT
+from snnr.lock import locked
 from snnr.training.settings import (
     RECIPES,
     RunSettings,
@@ -67,8 +69,8 @@ def command(
     """Train and prune a network on DATASET: mnist, fashion-mnist, cifar10, or the path of an .npz
     or .h5 file with x_train, y_train, x_test, y_test.
 
-    A checkpoint is written after every epoch. Ctrl-C saves and stops; --resume goes on with the
-    same bits as if nothing had happened.
+    A checkpoint is written after every epoch. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume
+    goes on with the same bits as if nothing had happened.
 
     \b
     Examples:
@@ -83,22 +85,21 @@ def command(
     machine = {"data_dir": str(data_dir) if data_dir else None, "threads": threads}
     settings = run_settings(dataset, recipe, **given, **machine, device=device)
     folder = out or run_folder(settings.as_config())
-    checkpoint = folder / "checkpoint.h5"
-    _check_run(checkpoint, resume, overwrite)
+    checkpoint = folder / CHECKPOINT
+    with locked(folder):
+        _check_run(checkpoint, resume, overwrite)
+        settle(device, threads, quiet)
+        if resume:
+            asked = {**given, "dataset": dataset_name(dataset), "recipe": recipe}
+            trainer = _resumed(checkpoint, settings, asked, quiet)
+        else:
+            # with --overwrite the first checkpoint takes the place of the old run's
+            trainer = _started(checkpoint, settings, quiet)
+        if not quiet:
+            from snnr.cli.progress import Display
 
-    settle(device, threads, quiet)
-    if resume:
-        asked = {**given, "dataset": dataset_name(dataset), "recipe": recipe}
-        trainer = _resumed(checkpoint, settings, asked, quiet)
-    else:
-        trainer = _started(checkpoint, settings, quiet)
-        if overwrite:
-            checkpoint.unlink(missing_ok=True)
-    if not quiet:
-        from snnr.cli.progress import Display
-
-        trainer.callbacks.append(Display())
-    trainer.fit()
+            trainer.callbacks.append(Display())
+        trainer.fit()
     _report(trainer, as_json)
 
 

@@ -1,5 +1,6 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
+import signal
 import unicodedata
 
 
@@ -49,7 +50,14 @@ class DivergedError(SnnrError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C stopped a training between two steps; the message says where it was saved."""
+    """A signal stopped a training between two steps; the message says where it was saved.
+
+    signal : number of the signal (SIGINT after Ctrl-C).
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = number
 
 
 class TapeError(SnnrError, RuntimeError):

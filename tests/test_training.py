@@ -1,5 +1,6 @@
 """The trainer: history, checkpoints, Ctrl-C, divergence, and resuming bit for bit."""
 
+import contextlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -264,3 +265,53 @@ def test_training_leaves_the_images_alone(tiny: Dataset) -> None:
     before = tiny.x_train.copy()
     trainer(tiny, epochs=1).fit()
     np.testing.assert_array_equal(tiny.x_train, before)
+
+
+class Signals(Callback):
+    """Receives signals, one after the other, in one step."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = numbers
+
+    def step(self, trainer: Trainer) -> None:
+        for number in self.numbers:
+            signal.raise_signal(number)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals")
+def test_signals_that_follow_the_first_change_nothing_but_ctrl_c_stops_at_once(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    several = Signals(signal.SIGHUP, signal.SIGTERM, signal.SIGTERM)
+    run = trainer(tiny, tmp_path / "c.h5", callbacks=[several])
+    with pytest.raises(snnr.Interrupted, match="saved to") as caught:
+        run.fit()
+    assert caught.value.signal == signal.SIGHUP
+    assert snnr.load(tmp_path / "c.h5").step == 1
+    run = trainer(tiny, tmp_path / "d.h5", callbacks=[Signals(signal.SIGTERM, signal.SIGINT)])
+    with pytest.raises(KeyboardInterrupt, match="at once") as stopped:
+        run.fit()
+    assert not isinstance(stopped.value, snnr.Interrupted)
+    assert not (tmp_path / "d.h5").exists()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_second_ctrl_c_that_somebody_swallowed_is_heard_again(tiny: Dataset) -> None:
+    class Deaf(Callback):
+        def step(self, trainer: Trainer) -> None:
+            signal.raise_signal(signal.SIGINT)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="at once"):
+        trainer(tiny, callbacks=[Deaf()]).fit()
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_the_first_step(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    run = trainer(tiny, tmp_path / "file" / "c.h5")
+    with pytest.raises(snnr.CheckpointError, match="cannot be written"):
+        run.fit()
+    assert (run.epoch, run.position, run.optimizer.step_count) == (0, 0, 0)

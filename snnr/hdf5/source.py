@@ -148,21 +148,35 @@ class Source:
         """
         found = self.dataset(group, name)
         where = _place(group, name)
-        with self.touching(where):
-            dtype = found.dtype
         if found.shape != shape:
             self.fail(where, f"has shape {list(found.shape)}, expected {list(shape)}")
-        kind, size = dtype.kind, dtype.itemsize
-        if kind not in kinds or size > 8 or (itemsize and size != itemsize):
-            self.fail(where, f"is {dtype}, expected kind {kinds!r} of {itemsize or 8}")
-        self.budget.take(_product(shape) * size, where)
-        with self.touching(where):
-            values: NDArray[Any] = found[()]
+        values = self._values(found, where, kinds, itemsize)
         if self.watch is not None:
             self.watch(where, values)
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
-        if kind == "f" and values.size and not np.isfinite([values.min(), values.max()]).all():
+        finite = values.dtype.kind != "f" or np.isfinite(_ends(values)).all()
+        if not finite:
             self.fail(where, "has values that are not finite")
+        return values
+
+    def numbers(self, group: h5py.Group, name: str) -> NDArray[Any]:
+        """A dataset of numbers, whatever its shape and values are, in this machine's order."""
+        found = self.dataset(group, name)
+        where = _place(group, name)
+        values = self._values(found, where, "iuf")
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    def _values(
+        self, found: h5py.Dataset, where: str, kinds: str, itemsize: int = 0
+    ) -> NDArray[Any]:
+        with self.touching(where):
+            dtype = found.dtype
+        kind, size = dtype.kind, dtype.itemsize
+        if kind not in kinds or size > 8 or (itemsize and size != itemsize):
+            self.fail(where, f"is {dtype}, expected kind {kinds!r} of {itemsize or 8}")
+        self.budget.take(_product(found.shape) * size, where)
+        with self.touching(where):
+            values: NDArray[Any] = np.asarray(found[()])
         return values
 
     def text(self, group: h5py.Group, name: str) -> str:
@@ -268,6 +282,11 @@ class Source:
         if broken is not None:
             self.fail(where, f"is text, and the heap of texts at byte {broken} is damaged")
         self._heaps_are_sound = True
+
+
+def _ends(values: NDArray[Any]) -> tuple[Any, ...]:
+    """The smallest and the largest value: not finite when any is not."""
+    return (values.min(), values.max()) if values.size else ()
 
 
 def _place(holder: h5py.HLObject, name: str = "") -> str:

@@ -25,4 +25,4 @@ class Callback:
         """After each epoch, with its row of the history."""
 
     def stopping(self) -> None:
-        """When Ctrl-C was pressed; the step that runs is finished first."""
+        """When a signal asks to stop (Ctrl-C); the step that runs is finished first."""

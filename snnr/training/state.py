@@ -1,4 +1,4 @@
-"""Where a training is: progress, history, random numbers; what a checkpoint keeps and gives back."""
+"""Where a training is: progress, history, random numbers; what a checkpoint keeps of it."""
 
 import base64
 import binascii

@@ -9,13 +9,14 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.checkpoint import Checkpoint, load, save
+from snnr.checkpoint import Checkpoint, check, load, save
+from snnr.checkpoint.file import probe
 from snnr.data import Dataset
 from snnr.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from snnr.input import Kind, Samples
 from snnr.interrupt import Stop, Stopped
 from snnr.metrics import layer_connectivity
-from snnr.nn import Layer
+from snnr.nn import Layer, Sequential
 from snnr.optim import Optimizer
 from snnr.tensor import Tensor
 from snnr.training.callback import Callback
@@ -42,7 +43,8 @@ class Trainer:
         "crop-flip". `Samples` say themselves how they move.
     seed : of the order of the images and of the moves.
     callbacks : see `Callback`.
-    checkpoint : file that is written after every epoch and on Ctrl-C; None saves nothing.
+    checkpoint : file that is written after every epoch and when a signal (Ctrl-C, SIGTERM, SIGHUP)
+        stops the training; None saves nothing.
     config : more JSON values to keep in the checkpoint.
 
     Attributes: `epoch` (completed), `position` (steps done in the current epoch), `batches` (steps
@@ -82,6 +84,8 @@ class Trainer:
         if epochs < 0:
             raise ConfigError(f"epochs (={epochs}) must not be negative")
         _check_moves(optimizer, network)
+        if checkpoint is not None:
+            check(network, optimizer)
         self.network = network
         self.optimizer = optimizer
         self.batch_size = batch_size
@@ -143,6 +147,7 @@ class Trainer:
         trainer.state.restore(
             found, found.network.parameters(), trainer.batches, samples.train.count
         )
+        trainer._saved = True
         return trainer
 
     @property
@@ -172,8 +177,11 @@ class Trainer:
         ------
         DivergedError : loss or gradients are not finite; on a host device the weights are those
             before the step. The last checkpoint stays.
-        Interrupted : Ctrl-C; saved first, when there is a checkpoint.
+        Interrupted : Ctrl-C, SIGTERM or SIGHUP; saved first, when there is a checkpoint.
+        CheckpointError : the checkpoint cannot be written, which is noticed before the first step.
         """
+        if self.checkpoint is not None and self.epoch < self.epochs:
+            probe(self.checkpoint)
         self.optimizer.begin(self.network, self.epochs * self.batches)
         with Stop(self._announce_stop) as stop:
             try:
@@ -181,8 +189,8 @@ class Trainer:
                     self._run_epoch(stop)
                     if self.epoch < self.epochs:
                         stop.heed()
-            except Stopped:
-                self._interrupted()
+            except Stopped as stopped:
+                self._interrupted(stopped.signal)
         return self.history
 
     def evaluate(self) -> Evaluation:
@@ -193,6 +201,7 @@ class Trainer:
         """Write the checkpoint; a training that has none saves nothing."""
         if self.checkpoint is None:
             return
+        assert isinstance(self.network, Sequential)  # checked at the start
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         accuracies = self.history["test_accuracy"]
         save(
@@ -206,6 +215,7 @@ class Trainer:
             accuracy=accuracies[-1] if accuracies else None,
             order=self.state.order,
         )
+        self._saved = True
 
     def _run_epoch(self, stop: Stop) -> None:
         state = self.state
@@ -285,7 +295,7 @@ class Trainer:
         """Says at which step and in which layer something stopped being finite."""
         step = self.epoch * self.batches + self.position + 1
         where = first_not_finite(self.network, self.optimizer.params, batch)
-        kept = f"; the last checkpoint is {self.checkpoint}" if self.checkpoint else ""
+        kept = f"; the last checkpoint is {self.checkpoint}" if self._saved else ""
         return (
             f"training diverged at step {step} (epoch {self.epoch + 1}): {where} not finite; "
             f"lower lr (={self.optimizer.lr:g}){kept}"
@@ -295,12 +305,14 @@ class Trainer:
         for callback in self.callbacks:
             callback.stopping()
 
-    def _interrupted(self) -> NoReturn:
+    def _interrupted(self, number: int) -> NoReturn:
         self.save()
         place = f"epoch {self.epoch + 1}, step {self.position} of {self.batches}"
         if self.checkpoint is None:
-            raise Interrupted(f"interrupted in {place}; nothing saved, there is no checkpoint file")
-        raise Interrupted(f"interrupted in {place}; saved to {self.checkpoint}")
+            raise Interrupted(
+                f"interrupted in {place}; nothing saved, there is no checkpoint file", number
+            )
+        raise Interrupted(f"interrupted in {place}; saved to {self.checkpoint}", number)
 
 
 def _samples(dataset: Dataset | Samples, augment: Any, device: str) -> Samples:
