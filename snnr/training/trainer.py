@@ -101,6 +101,7 @@ class Trainer:
         self._step = Step(network, optimizer, loss_function(loss), self.samples.train.device)
         self.state = TrainingState(seed, self._step.tally)
         self._evaluation_batch: int | None = None
+        self._saved = False  # whether `checkpoint` holds this training
 
     @classmethod
     def resume(
