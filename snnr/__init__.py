@@ -1,6 +1,10 @@
 """snnr: very sparse spiking neural networks that train, prune and run on NumPy and Numba."""
 
+import sys
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +29,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# `cli` and `data` are installed inside of this package; in a checkout they lie beside it
-_here = Path(__file__).parent
-if not (_here / "data").exists() and (_here.parent / "data" / "mnist").exists():
-    __path__.append(str(_here.parent))
-
 #: public name -> module that has it; loaded on first use, so that `import snnr` stays quick
 _LAZY = {
     "Tensor": "snnr.tensor",
@@ -46,6 +45,24 @@ _LAZY = {
 _MODULES = (
     "activity", "data", "functional", "input", "metrics", "models", "nn", "optim", "surrogate",
 )  # fmt: skip
+
+
+class _Beside(MetaPathFinder):
+    """Finds `snnr.cli` and `snnr.data` beside this folder, where they lie in a checkout."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if fullname not in ("snnr.cli", "snnr.data"):
+            return None
+        folder = Path(__file__).parents[1] / fullname.rpartition(".")[2]
+        if not (folder / "__init__.py").is_file():
+            return None
+        return spec_from_file_location(
+            fullname, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+
+
+if not Path(__file__).with_name("data").exists():
+    sys.meta_path.append(_Beside())  # after whoever knows an installed copy
 
 
 def __getattr__(name: str) -> Any:

@@ -78,7 +78,8 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
     Parameters
     ----------
     x : ``[N, classes]``, e.g. rates.
-    target : the same shape, e.g. from `one_hot`; converted to the dtype of x.
+    target : the same shape, e.g. from `one_hot`; converted to the dtype of x. No gradient reaches
+        one of another device, which must be a host device as that of x is.
 
     Raises
     ------
@@ -89,6 +90,8 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
         target = Tensor(np.asarray(target).astype(x.dtype, copy=False), device=x.device)
     if target.shape != x.shape:
         raise ShapeError(f"mse_loss: input {list(x.shape)} and target {list(target.shape)} differ")
+    if target.device != x.device and target.backend.host and x.backend.host:
+        target = Tensor(target.numpy(), device=x.device)
     if target.dtype != x.dtype:
         if target.requires_grad:
             raise ShapeError(f"mse_loss: {x!r} and {target!r} must have one dtype; convert one")

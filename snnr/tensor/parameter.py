@@ -136,6 +136,10 @@ class Parameter(Stored):
     def assign(self, values: ArrayLike) -> None:
         super().assign(values)
         self.changed()
+        if self.role == "weight":
+            count = self.backend.zeros(1, np.int64) if self._counts is None else self._counts
+            self.backend.count_nonzero(self.memory, count)
+            self._known = int(self.backend.copy_out(count)[0]) / max(self.size, 1)
 
     def changed(self) -> None:
         """Say that the values are others now."""

@@ -45,7 +45,7 @@ class Tensor:
     data : array of the public shape: a sequence ``[T, N, ...]`` or, static, ``[N, ...]``; float32,
         float64, or uint8 spikes (0 or 1). On a host backend memory is the very array where it
         lies contiguous in kernel layout (images channels-last), else a copy.
-    requires_grad : collect the gradient in `.grad` (leaves) or pass it on.
+    requires_grad : collect the gradient in `.grad` (leaves of floats) or pass it on.
     timesteps : T for a sequence (then ``data.shape[0] == T``), None for a static tensor.
     device : backend whose kernels work on it.
 
@@ -299,7 +299,9 @@ def _checked(data: ArrayLike) -> NDArray[Any]:
 
 
 def _collect(leaf: Tensor, part: Memory) -> None:
-    """Add to a leaf's gradient, which nobody else holds."""
+    """Add to a leaf's gradient, which nobody else holds; spikes, being 0 or 1, collect none."""
+    if leaf.dtype == np.uint8:
+        return
     if leaf.grad_memory is None:
         leaf.grad_memory = part
     else:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import Result
-from snnr.cli import recipes, train
+from snnr.cli import train
 
 import snnr
 from snnr.training import Callback, Trainer
@@ -203,18 +203,6 @@ def test_divergence_keeps_the_last_checkpoint(
         result = run("train", tiny_file, *short, "--lr", 1e38, "--out", "wild", code=1)
     assert "Error: training diverged at step" in result.stderr
     assert not Path("wild/checkpoint.h5").exists()
-
-
-def test_defaults_recipe_and_options_in_that_order() -> None:
-    plain = recipes.resolve("mnist", None, {"lr": None})
-    assert (plain["net"], plain["epochs"], plain["lr"], plain["augment"]) == (
-        "mnist_fc", 20, 1e-3, False,
-    )  # fmt: skip
-    paper = recipes.resolve("mnist", "paper", {"epochs": 7, "lr": None})
-    assert (paper["epochs"], paper["lr"], paper["augment"]) == (7, 1e-4, True)
-    paper = recipes.resolve("cifar10", "paper", {"augment": False})
-    assert (paper["net"], paper["batch_size"], paper["augment"]) == ("cifar10_conv", 16, False)
-    assert recipes.resolve("fashion-mnist", None, {})["net"] == "csnn"
 
 
 def test_mnist_with_augmentation(answer: Answer) -> None:
