@@ -125,8 +125,8 @@ def test_a_nested_network_computes_what_the_layers_in_a_row_compute() -> None:
 
 def test_changes_and_connectivity_are_told_weight_by_weight() -> None:
     net = nested()
-    optimizer = optim.GradR(net.parameters(), lr=0.1, prior=1.0)
-    for _ in range(2):
+    optimizer = optim.GradR(net.parameters(), lr=0.02, prior=0.5)
+    for _ in range(5):
         F.total(net(images())).backward()
         optimizer.step()
         optimizer.zero_grad()
