@@ -85,6 +85,35 @@ def zeros(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[
     return array
 
 
+def copy_in(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself if it is contiguous, else a contiguous copy."""
+    if array.flags.c_contiguous:
+        return array
+    memory = empty(array.shape, array.dtype)
+    np.copyto(memory, array)
+    return memory
+
+
+def copy_out(memory: NDArray[Any]) -> NDArray[Any]:
+    """The memory itself."""
+    return memory
+
+
+def write(array: NDArray[Any], out: NDArray[Any]) -> None:
+    """out = the values of a host array, converted."""
+    np.copyto(out, array, casting="unsafe")
+
+
+def copy(x: NDArray[Any], out: NDArray[Any]) -> None:
+    """out = x, converted."""
+    np.copyto(out, x, casting="unsafe")
+
+
+def fill(out: NDArray[Any], value: float) -> None:
+    """out = value everywhere."""
+    out.fill(value)
+
+
 def trim() -> int:
     """Give blocks that nobody uses back to the system; returns the number of bytes freed."""
     freed = 0
