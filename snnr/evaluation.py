@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr import functional as F
+from snnr.activity import Activity, ActivityCounter
 from snnr.augment import Augmenter
 from snnr.errors import ConfigError, ShapeError
-from snnr.metrics import Activity, ActivityCounter
 from snnr.nn import Sequential
 from snnr.tensor import Tensor, no_grad
 

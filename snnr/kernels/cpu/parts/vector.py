@@ -74,9 +74,7 @@ class Vectors:
 
     def store(self, value: Any, pointer: Any) -> None:
         """One register, to an address aligned to an element."""
-        stored = self.builder.store(
-            value, self.builder.bitcast(pointer, self.vector.as_pointer())
-        )
+        stored = self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()))
         stored.align = self.width
 
     def constant(self, value: float) -> Any:

@@ -64,7 +64,7 @@ def gradcheck(
         # fresh copies: an f that writes to its inputs does not shift the base point
         tensors = _tensors(given, inputs)
         if at >= 0:
-            tensors[at].data += move
+            tensors[at].assign(tensors[at].numpy() + move)
         return _output(f(tensors))
 
     generator = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def gradcheck(
 
 def _checked(i: int, value: Tensor | Array) -> Array:
     """A copy of the input's data, refused unless it is float64 and finite."""
-    data = np.asarray(value.data if isinstance(value, Tensor) else value)
+    data = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
     if data.dtype != np.float64:
         raise ShapeError(
             f"input {i} is {data.dtype}, gradcheck needs float64: differences of float32 carry too "
@@ -116,26 +116,27 @@ def _checked(i: int, value: Tensor | Array) -> Array:
 
 
 def _tensors(given: list[Array], inputs: Sequence[Tensor | Array]) -> list[Tensor]:
-    """Leaves with copies of the data, and the time steps, device and memory order of the inputs."""
+    """Leaves with copies of the data, and the time steps and device of the inputs."""
     leaves = []
     for array, value in zip(given, inputs, strict=True):
-        leaf = Tensor(array.copy(order="K"), requires_grad=True)
-        if isinstance(value, Tensor):
-            (leaf.timesteps, leaf.device) = value.timesteps, value.device
-        leaves.append(leaf)
+        steps, device = (
+            (value.timesteps, value.device) if isinstance(value, Tensor) else (None, "cpu")
+        )
+        leaves.append(Tensor(array.copy(order="K"), True, steps, device))
     return leaves
 
 
 def _output(y: Tensor) -> Array:
     """A copy of the output's data, refused unless it is float64 and finite."""
-    if y.data.dtype != np.float64:
+    if y.dtype != np.float64:
         raise ShapeError(
-            f"f returned {y.data.dtype}, gradcheck needs float64; for spikes (uint8) use neurons "
+            f"f returned {y.dtype}, gradcheck needs float64; for spikes (uint8) use neurons "
             "with smooth spikes, whose forward pass is the surrogate's primitive"
         )
-    if not np.all(np.isfinite(y.data)):
+    values = np.array(y.numpy())
+    if not np.all(np.isfinite(values)):
         raise GradientError("f returned NaN or infinity; check its inputs")
-    return np.array(y.data)
+    return values
 
 
 def _gradients(
@@ -143,10 +144,13 @@ def _gradients(
 ) -> list[Array]:
     """Gradients of Σ p*f by the backward pass; zeros for an input that f does not use."""
     tensors = _tensors(given, inputs)
-    f(tensors).backward(p.copy())
+    y = f(tensors)
+    if y.requires_grad:  # else nothing leads to the inputs: their gradients are zero
+        y.backward(p)
     result = []
     for i, tensor in enumerate(tensors):
-        gradient = np.zeros_like(given[i]) if tensor.grad is None else np.array(tensor.grad)
+        found = tensor.grad_numpy()
+        gradient = np.zeros_like(given[i]) if found is None else np.array(found)
         if gradient.shape != given[i].shape or gradient.dtype != np.float64:
             raise GradientError(
                 f"gradient of input {i} is {gradient.dtype} {gradient.shape}, expected float64 "
