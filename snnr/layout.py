@@ -1,6 +1,7 @@
 """How memory lies against the public shape: the one place that knows which axes are exchanged."""
 
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,29 +32,39 @@ class Layout(Enum):
         """That of a weight with so many axes."""
         return {2: cls.LINEAR, 4: cls.CONV}.get(axes, cls.PLAIN)
 
-    def _order(self, axes: int) -> Shape:
-        kept = axes - len(self.value)
-        return (*range(kept), *(axes + axis for axis in self.value))
-
     def memory_shape(self, shape: Shape) -> Shape:
         """Shape in memory of an array of this public shape."""
-        return tuple(shape[axis] for axis in self._order(len(shape)))
+        return tuple(shape[axis] for axis in _order(self, len(shape)))
 
     def public_shape(self, shape: Shape) -> Shape:
         """Public shape of memory of this shape."""
-        order = self._order(len(shape))
-        return tuple(shape[order.index(axis)] for axis in range(len(shape)))
+        if self is Layout.PLAIN:
+            return tuple(shape)
+        return tuple(shape[axis] for axis in _places(self, len(shape)))
 
     def to_memory(self, array: NDArray[Any]) -> NDArray[Any]:
         """Contiguous host array in memory order; no copy where it lies like that already."""
-        return np.ascontiguousarray(array.transpose(self._order(array.ndim)))
+        return np.ascontiguousarray(array.transpose(_order(self, array.ndim)))
 
     def to_public(self, memory: NDArray[Any]) -> NDArray[Any]:
         """View of a host array in memory order with the public shape."""
-        order = self._order(memory.ndim)
-        return memory.transpose([order.index(axis) for axis in range(memory.ndim)])
+        return memory.transpose(_places(self, memory.ndim))
 
     def axes_to(self, other: "Layout", axes: int) -> Shape:
         """Which axis of this memory becomes each axis of memory in the other layout."""
-        mine = self._order(axes)
-        return tuple(mine.index(axis) for axis in other._order(axes))
+        mine = _places(self, axes)
+        return tuple(mine[axis] for axis in _order(other, axes))
+
+
+@cache
+def _order(layout: Layout, axes: int) -> Shape:
+    """The public axis that each axis in memory is."""
+    exchanged: Shape = layout.value
+    return (*range(axes - len(exchanged)), *(axes + axis for axis in exchanged))
+
+
+@cache
+def _places(layout: Layout, axes: int) -> Shape:
+    """Where each public axis lies in memory."""
+    order = _order(layout, axes)
+    return tuple(order.index(axis) for axis in range(axes))

@@ -68,6 +68,7 @@ OPERATIONS = {
     "voting": (lambda t: F.voting(*t, group=4), [ROWS]),
     "mean over time": (lambda t: F.mean_time(*t), [ROWS]),
     "squared error": (lambda t: F.mse_loss(*t), [flat(3, 8), flat(3, 8)]),
+    "squared error of labels": (lambda t: F.label_mse_loss(*t, labels=LABELS), [flat(3, 8)]),
     "cross entropy": (lambda t: F.cross_entropy(*t, labels=LABELS), [flat(3, 8)]),
 }
 

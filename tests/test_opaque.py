@@ -29,7 +29,7 @@ def steps(net: nn.Sequential, optimizer: optim.Optimizer, count: int, loss: str)
     for _ in range(count):
         rate = F.mean_time(net(IMAGES))
         if loss == "mse":
-            value = F.mse_loss(rate, F.one_hot(LABELS, 4, device=net.device))
+            value = F.label_mse_loss(rate, LABELS)
         else:
             value = F.cross_entropy(rate, LABELS)
         optimizer.zero_grad()
@@ -82,8 +82,9 @@ def test_activity_and_metrics() -> None:
 def test_every_other_operation_and_a_network_that_moves() -> None:
     x = Tensor(IMAGES, requires_grad=True, device=NAME)
     y = F.multiply(F.add(x, F.avg_pool2d(x, 1)), x)
-    F.total(F.mean_time(F.dropout(F.spiking(y, F.lif_neuron(), T=2), 0.5,
-                                  F.dropout_mask(x.shape, 0.5, 3, device=NAME)))).backward()  # fmt: skip
+    mask = F.dropout_mask(x.shape, 0.5, 3, device=NAME)
+    spikes = F.spiking(y, F.lif_neuron(), T=2)
+    F.total(F.mean_time(F.dropout(spikes, 0.5, mask))).backward()
     found = x.grad_numpy()
     assert found is not None
     assert found.shape == IMAGES.shape

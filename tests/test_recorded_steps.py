@@ -44,7 +44,7 @@ def test_mnist_fc_step(device):
     seen = {}
     with network.observed(lambda name, x: seen.update({name: x.data})):
         rate = F.mean_time(network(images))
-    loss = F.mse_loss(rate, F.one_hot(recorded["labels"], 10, device=device))
+    loss = F.mse_loss(rate, F.one_hot(recorded["labels"], 10))
     loss.backward()
     np.testing.assert_array_equal(seen["2_lif"], recorded["hidden_spikes"])
     np.testing.assert_array_equal(rate.data, recorded["rate"])
@@ -104,7 +104,7 @@ def test_conv_net_step(device, dtype, tolerance, fused):
     # rates of spikes are float32; the identity makes them as exact as the rest
     rate = F.mean_time(F.linear(out, Tensor(np.eye(10, dtype=dtype), device=device)))
     assert rate.dtype == dtype
-    target = F.one_hot(recorded["labels"], 10, rate.dtype, device)
+    target = F.one_hot(recorded["labels"], 10, rate.dtype)
     loss = F.mse_loss(rate, target)
     loss.backward()
 

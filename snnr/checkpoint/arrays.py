@@ -37,8 +37,9 @@ class SparseWeight:
         return int(np.count_nonzero(self.data))
 
     def fill(self, stored: Stored) -> None:
-        """Put the entries into an array that holds zeros; no second dense copy on the host."""
+        """Put the entries into an array, zero elsewhere; no second dense copy on a host backend."""
         host = stored.backend.host
+        stored.backend.fill(stored.memory, 0)
         public = (
             stored.layout.to_public(stored.memory) if host else np.zeros(self.shape, np.float32)
         )

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnr import kernels
 from snnr.errors import ShapeError
 from snnr.functional.arithmetic import as_float, laid_out
 from snnr.kernels import Memory
@@ -78,8 +77,7 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
     Parameters
     ----------
     x : ``[N, classes]``, e.g. rates.
-    target : the same shape, e.g. from `one_hot`; converted to the dtype of x. No gradient reaches
-        one of another device, which must be a host device as that of x is.
+    target : the same shape, e.g. from `one_hot`; converted to the dtype of x.
 
     Raises
     ------
@@ -90,8 +88,6 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
         target = Tensor(np.asarray(target).astype(x.dtype, copy=False), device=x.device)
     if target.shape != x.shape:
         raise ShapeError(f"mse_loss: input {list(x.shape)} and target {list(target.shape)} differ")
-    if target.device != x.device and target.backend.host and x.backend.host:
-        target = Tensor(target.numpy(), device=x.device)
     if target.dtype != x.dtype:
         if target.requires_grad:
             raise ShapeError(f"mse_loss: {x!r} and {target!r} must have one dtype; convert one")
@@ -99,6 +95,21 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
         x.backend.copy(target.memory, memory)
         target = Tensor.from_memory(memory, x.device, target.timesteps, target.layout)
     return MeanSquaredError()(x, laid_out(target, x.layout))
+
+
+def label_mse_loss(x: Tensor, labels: ArrayLike) -> Tensor:
+    """`mse_loss` of ``x[N, classes]`` against one-hot ``labels[N]``, made on the device of x: the
+    paper's loss.
+
+    Raises
+    ------
+    ShapeError : the batch sizes differ or a label is outside 0..classes-1.
+    """
+    x = as_float(x)
+    marks = _labels("label_mse_loss", x, labels)
+    target = x.backend.empty(x.memory.shape, x.dtype)
+    x.backend.one_hot(x.backend.copy_in(marks), target)
+    return MeanSquaredError()(x, Tensor.from_memory(target, x.device))
 
 
 class CrossEntropy(Function):
@@ -129,12 +140,16 @@ def cross_entropy(x: Tensor, labels: ArrayLike) -> Tensor:
     ------
     ShapeError : the batch sizes differ or a label is outside 0..classes-1.
     """
+    return CrossEntropy(_labels("cross_entropy", x, labels))(as_float(x))
+
+
+def _labels(name: str, x: Tensor, labels: ArrayLike) -> NDArray[np.int64]:
     if len(x.shape) != 2 or np.shape(labels) != x.shape[:1]:
         raise ShapeError(
-            f"cross_entropy: input {list(x.shape)} must be [N, classes], labels "
+            f"{name}: input {list(x.shape)} must be [N, classes], labels "
             f"{list(np.shape(labels))} [N]"
         )
-    return CrossEntropy(checked_labels("cross_entropy", labels, x.shape[1]))(as_float(x))
+    return checked_labels(name, labels, x.shape[1])
 
 
 def checked_labels(name: str, labels: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -154,17 +169,14 @@ def checked_labels(name: str, labels: ArrayLike, classes: int) -> NDArray[np.int
     return np.ascontiguousarray(marks, np.int64)
 
 
-def one_hot(
-    labels: ArrayLike, classes: int, dtype: Any = np.float32, device: str = "cpu"
-) -> Tensor:
-    """``labels[N]`` -> ``[N, classes]`` with a one at each label.
+def one_hot(labels: ArrayLike, classes: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """``labels[N]`` -> host array ``[N, classes]`` with a one at each label.
 
     Raises
     ------
     ShapeError : a label is not a whole number in 0..classes-1.
     """
-    backend = kernels.backend(device)
-    marks = backend.copy_in(checked_labels("one_hot", labels, classes))
-    out = backend.empty((marks.size, classes), dtype)
-    backend.one_hot(marks, out)
-    return Tensor.from_memory(out, device)
+    marks = checked_labels("one_hot", labels, classes)
+    target = np.zeros((marks.size, classes), dtype)
+    target[np.arange(marks.size), marks] = 1
+    return target

@@ -22,15 +22,18 @@ Loader = Callable[[], Backend]
 
 
 def _cpu() -> Backend:
-    from snnr.kernels import _shim, cpu, threads
+    from snnr.kernels import cpu, threads
 
-    return assemble("cpu", True, threads.in_turn(_shim.wrap(cpu.OPERATIONS)))
+    made = assemble("cpu", True, threads.in_turn(cpu.OPERATIONS))
+    verbs = vars(Backend)  # which launch nothing
+    threads.refuse_after_fork(vars(made), [name for name in OPERATIONS if name not in verbs])
+    return made
 
 
 def _reference() -> Backend:
-    from snnr.kernels import _shim, reference
+    from snnr.kernels import reference
 
-    return assemble("reference", True, _shim.wrap(reference.OPERATIONS))
+    return assemble("reference", True, reference.OPERATIONS)
 
 
 def _cuda() -> Backend:

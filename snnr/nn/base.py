@@ -4,7 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from snnr.errors import ConfigError
 from snnr.kernels import resolve
@@ -20,6 +20,9 @@ class Layer(ABC):
     are found there, trained, moved and saved. To be saved it is registered (`snnr.nn.register`)
     and can be made again from its `settings`.
     """
+
+    #: names of attributes that are the constructor's arguments; None: as the constructor has them
+    SETTINGS: ClassVar[tuple[str, ...] | None] = None
 
     training: bool = True
     #: path within the network, e.g. "0_linear" or "3_sequential.0_conv2d"
@@ -64,7 +67,9 @@ class Layer(ABC):
 
     @classmethod
     def setting_names(cls) -> list[str]:
-        """Arguments of the constructor, but for the random generator."""
+        """SETTINGS; by default the arguments of the constructor, but for the random generator."""
+        if cls.SETTINGS is not None:
+            return list(cls.SETTINGS)
         parameters = inspect.signature(cls).parameters.values()
         plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         return [p.name for p in parameters if p.kind in plain and p.name != "rng"]

@@ -62,6 +62,11 @@ class Sequential(Layer):
     def children(self) -> dict[str, Layer]:
         return {f"{i}_{layer.kind.lower()}": layer for i, layer in enumerate(self.in_order)}
 
+    def layers(self) -> Iterator[Layer]:
+        yield self
+        for layer in self.in_order:
+            yield from layer.layers()
+
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.in_order)
 
@@ -85,10 +90,15 @@ class Sequential(Layer):
                     "the network got a uint8 array: normalise images to float32 first, or wrap "
                     "spikes in snnr.Tensor(spikes, timesteps=T)"
                 )
-            first = next(iter(self.parameters()), None)
-            kind = np.float32 if first is None else first.dtype
-            x = Tensor(array.astype(kind, copy=False), device=self.device)
+            x = Tensor(array.astype(self._float_dtype(), copy=False), device=self.device)
         return super().__call__(x)
+
+    def _float_dtype(self) -> Any:
+        """That of the first parameter, float32 without one."""
+        for layer in self.layers():
+            for parameter in layer.own_parameters().values():
+                return parameter.dtype
+        return np.float32
 
     def forward(self, x: Tensor) -> Tensor:
         watches = watches_of(self)

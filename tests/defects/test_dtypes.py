@@ -86,6 +86,7 @@ def test_targets_of_another_type_are_converted(device: str) -> None:
 def test_mnist_fc_takes_doubles(device: str) -> None:
     """As a Tensor too, which the network does not convert by itself."""
     net = models.mnist_fc(T=4, hidden=50, device=device)
+    net.parameters()[1].data[...] = 0.2
     images = 5 * normal(8, 1, 28, 28).astype(np.float32)
     expected = net(images).numpy()
     assert expected.any()

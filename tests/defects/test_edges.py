@@ -112,7 +112,7 @@ def test_the_variance_keeps_its_digits_when_the_first_row_is_far_out(
     var: Any = layer.running_var
     expected = x.astype(float).var(axis=0, ddof=1)
     found = var.numpy() if isinstance(var, Tensor) else np.asarray(var)
-    np.testing.assert_allclose(found, expected, rtol=2e-6)
+    np.testing.assert_allclose(found, expected, rtol=4e-6)
     net.train(training)
     y = net(Tensor(x, device=device)).numpy()
     mean = x.astype(float).mean(axis=0)

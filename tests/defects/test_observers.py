@@ -135,7 +135,7 @@ def test_counting_spikes_goes_on_inside_an_observation(tiny: Dataset) -> None:
     histories, seen = [], []
     for watched in (False, True):
         net = network()
-        run = Trainer(net, optim.Adam(net.parameters()), tiny, 100, 2)
+        run = Trainer(net, optim.Adam(net.parameters(), lr=0.05), tiny, 100, 2)
         if watched:
             with net.observed(into(seen)), net.observed(lambda name, x: None):
                 histories.append(run.fit())

@@ -64,6 +64,7 @@ def trainer(net: nn.Sequential, data: Dataset, checkpoint: Path | None, **more: 
 def test_it_is_saved_and_loaded(registered: type[nn.Layer], tmp_path: Path) -> None:
     net = network(registered)
     net.parameters()[0].data[0] = 0
+    net.parameters()[1].data[...] = 0.3
     net.eval()
     snnr.save(tmp_path / "c.h5", net)
     again = snnr.load(tmp_path / "c.h5", device="reference").network
