@@ -14,13 +14,11 @@ from snnr.tensor import Tensor
 Loss = Callable[[Tensor, NDArray[np.int64]], Tensor]
 
 
-def mse(rate: Tensor, labels: NDArray[np.int64]) -> Tensor:
-    """Mean squared error between rates ``[N, classes]`` and one-hot labels: the paper's loss."""
-    return F.mse_loss(rate, F.one_hot(labels, rate.shape[1], rate.dtype, rate.device))
-
-
 #: loss name -> function of (rates [N, classes], labels [N])
-LOSSES: dict[str, Loss] = {"mse": mse, "cross-entropy": F.cross_entropy}
+LOSSES: dict[str, Loss] = {
+    "mse": F.label_mse_loss,
+    "cross-entropy": F.cross_entropy,
+}
 
 
 def loss_function(name: str) -> Loss:
