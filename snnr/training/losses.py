@@ -45,10 +45,11 @@ def checked_rates(rate: Tensor, labels: NDArray[np.int64]) -> Tensor:
     ------
     ShapeError : there is not.
     """
-    if len(rate.shape) != 2 or rate.shape[1] <= int(labels.max(initial=0)):
+    last = int(labels.max(initial=0))
+    if len(rate.shape) != 2 or rate.shape[1] <= last:
         raise ShapeError(
             f"the network answers with {list(rate.shape[1:])} per image, the labels go up to "
-            f"{int(labels.max(initial=0))}: its last layer needs one output per class"
+            f"{last}: its last layer needs one output per class"
         )
     return rate
 
