@@ -20,7 +20,7 @@ from snnr.checkpoint.file import replace
 from snnr.checkpoint.reader import read
 from snnr.diagnosis import is_finite
 from snnr.errors import CheckpointError
-from snnr.hdf5 import Source, opened_image
+from snnr.hdf5 import Source, chunks, opened_image
 from snnr.nn import LAYERS, Layer, Sequential
 from snnr.optim import Optimizer
 from snnr.tensor import Parameter
@@ -160,17 +160,12 @@ class _Sheet:
 
     def array(self, group: h5py.Group, name: str, array: NDArray[Any]) -> None:
         """A dataset; one of size is chunked, shuffled, compressed and has checksums."""
-        options: dict[str, Any] = {}
-        if array.size >= _SMALL:
+        if array.size < _SMALL:
+            group.create_dataset(name, data=array)
+        else:
             row = array.size // array.shape[0]
-            options = {
-                "chunks": (max(1, min(array.shape[0], _CHUNK // row)), *array.shape[1:]),
-                "shuffle": True,
-                "compression": "gzip",
-                "compression_opts": 1,  # higher levels cost time and gain under 1 % on weights
-                "fletcher32": True,
-            }
-        group.create_dataset(name, data=array, **options)
+            chunk = (max(1, min(array.shape[0], _CHUNK // row)), *array.shape[1:])
+            chunks.write(group, name, array, chunk)
         self.digest.note(f"{group.name.rstrip('/')}/{name}", array)
 
     def text(self, group: h5py.Group, name: str, text: str) -> None:

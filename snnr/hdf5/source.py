@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from snnr.budget import UNLIMITED, Budget
 from snnr.errors import SnnrError, printable
+from snnr.hdf5 import chunks
 from snnr.hdf5.heaps import broken_heap
 
 _MAX_TEXT = 1 << 26
 _MAX_CHUNK = 1 << 20  # entries
-_MAX_CHUNKS = 1 << 20
+_MAX_CHUNKS = 1 << 18
 _MAX_ATTRIBUTE = 1 << 16  # bytes of a list
-_FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)
 
 #: what the library and h5py raise for a file that is damaged
 _DAMAGED = (
@@ -116,21 +116,20 @@ class Source:
             self.fail(where, "is missing or is not a dataset")
         with self.touching(where):
             elsewhere = found.is_virtual or bool(found.external)
-            shape, chunks = found.shape, found.chunks
+            shape, chunk = found.shape, found.chunks
             plan = found.id.get_create_plist()
             filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
         if elsewhere:
             self.fail(where, "refers to other files, which is not allowed")
         if shape is None:
             self.fail(where, "is empty")
-        if any(code not in _FILTERS for code in filters):
+        if any(code not in chunks.FILTERS for code in filters):
             self.fail(where, "is stored with filters other than gzip, shuffle and fletcher32")
-        if chunks:
-            entries = _product(chunks)
-            if entries > max(_product(shape), _MAX_CHUNK):
-                self.fail(where, f"has chunks of {chunks}, larger than the whole")
-            if _product(shape) > entries * _MAX_CHUNKS:
-                self.fail(where, f"has chunks of {chunks}, too small for {list(shape)}")
+        if chunk:
+            if _product(chunk) > max(_product(shape), _MAX_CHUNK):
+                self.fail(where, f"has chunks of {chunk}, larger than the whole")
+            if chunks.count(shape, chunk) > _MAX_CHUNKS:
+                self.fail(where, f"has chunks of {chunk}, too small for {list(shape)}")
         return found
 
     def shape(self, group: h5py.Group, name: str) -> tuple[int, ...]:
@@ -176,6 +175,10 @@ class Source:
             self.fail(where, f"is {dtype}, expected kind {kinds!r} of {itemsize or 8}")
         self.budget.take(_product(found.shape) * size, where)
         with self.touching(where):
+            if found.chunks:
+                return chunks.read(found)
+            if found.id.get_storage_size() != _product(found.shape) * size:
+                self.fail(where, "is not all stored")
             values: NDArray[Any] = np.asarray(found[()])
         return values
 
