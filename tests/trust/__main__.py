@@ -45,6 +45,8 @@ def main() -> int:
             rows.append(part())
             took = time.monotonic() - started
             print(f"{name}: {len(rows[-1].failures)} failures, {took:.0f} s", file=sys.stderr)
+            for text in rows[-1].failures:
+                print(f"  {text}", file=sys.stderr)
     print(show(rows) if rows else "nothing has such a name")
     return 1 if not rows or any(row.failures for row in rows) else 0
 

@@ -116,11 +116,19 @@ def inside_hdf5(content: bytes, rng: Rng) -> bytes:
                 file.attrs[key] = value
         for _ in range(int(rng.integers(1, 3))):
             name = _some(rng, names)
-            if name in file:
+            if _reaches(file, name):
                 _some(rng, (_dataset, _dataset, _attribute, _link, _setting))(file, name, rng)
         file.flush()
         image: bytes = file.id.get_file_image()
     return image
+
+
+def _reaches(file: h5py.File, name: str) -> bool:
+    """Whether an object is still there, after what was mutated before."""
+    try:
+        return file[name] is not None
+    except (KeyError, OSError):
+        return False
 
 
 def _dataset(file: h5py.File, name: str, rng: Rng) -> None:
@@ -158,20 +166,22 @@ def _link(file: h5py.File, name: str, rng: Rng) -> None:
     del file[name]
     if target is not None:
         file[name] = target
-    elif other in file and not name.startswith(other.strip("/")):
+    elif _reaches(file, other) and not name.startswith(other.strip("/")):
         file[name] = file[other]
 
 
 def _setting(file: h5py.File, name: str, rng: Rng) -> None:
     """A value in the description of the network."""
-    if "network" not in file or "architecture" not in file["network"].attrs:
+    try:
+        plan = json.loads(file["network"].attrs["architecture"])
+        layer = _some(rng, plan["layers"])
+        holder = _some(rng, (plan, layer, layer["settings"], layer["settings"]))
+    except (TypeError, KeyError, ValueError, AttributeError):  # after an earlier mutation
         return _attribute(file, name, rng)
-    plan = json.loads(file["network"].attrs["architecture"])
-    layer = _some(rng, plan["layers"])
-    holder = _some(rng, (plan, layer, layer["settings"], layer["settings"]))
     keys = list(holder) or ["T"]
     values = (None, -1, 0, 1 << 31, 1 << 70, 1.5, "x", [], {}, True, 1e308, 3)
-    holder[_some(rng, keys)] = _some(rng, values)
+    if isinstance(holder, dict):
+        holder[_some(rng, keys)] = _some(rng, values)
     file["network"].attrs["architecture"] = json.dumps(plan)
     return None
 
