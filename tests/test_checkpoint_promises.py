@@ -391,6 +391,25 @@ def test_an_object_without_size_in_a_heap_is_refused(tmp_path: Path) -> None:
         snnr.load(path)
 
 
+def test_a_text_that_is_told_to_be_huge_is_not_read(tmp_path: Path) -> None:
+    """The library would clear 4 GiB for it first."""
+    path = tmp_path / "c.h5"
+    sound = FIXTURE.read_bytes()
+    path.write_bytes(sound)
+    with h5py.File(path) as file:
+        places = [file["config"].id.get_offset()]
+        length = len(file["network"].attrs["architecture"])
+    # the attribute is stored as its name, its type, its space and then its length
+    name = sound.find(b"architecture\0")
+    places.append(sound.find(length.to_bytes(4, "little"), name))
+    for place, told in zip(places, ("/config", "attribute 'architecture' of /net"), strict=True):
+        changed = sound[:place] + b"\xff\xff\xff\xff" + sound[place + 4 :]
+        path.write_bytes(changed)
+        with pytest.raises(snnr.CheckpointError, match="is text of 4294967295 bytes") as caught:
+            snnr.load(path)
+        assert told in str(caught.value)
+
+
 def test_escape_sequences_of_a_file_are_written_out(sound: bytes, tmp_path: Path) -> None:
     path = tmp_path / "c.h5"
     for place, told in (

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from snnr.checkpoint.digest import Digest
 from snnr.errors import CheckpointError
+from snnr.hdf5 import chunks
 
 _CHUNK = 1 << 18  # entries
 _SMALL = 1 << 10  # a dataset below this many entries is stored as it is
@@ -22,17 +23,12 @@ class Sheet:
 
     def array(self, group: h5py.Group, name: str, array: NDArray[Any]) -> None:
         """A dataset; one of size is chunked, shuffled, compressed and has checksums."""
-        options: dict[str, Any] = {}
-        if array.size >= _SMALL:
+        if array.size < _SMALL:
+            group.create_dataset(name, data=array)
+        else:
             row = array.size // array.shape[0]
-            options = {
-                "chunks": (max(1, min(array.shape[0], _CHUNK // row)), *array.shape[1:]),
-                "shuffle": True,
-                "compression": "gzip",
-                "compression_opts": 1,  # higher levels cost time and gain under 1 % on weights
-                "fletcher32": True,
-            }
-        group.create_dataset(name, data=array, **options)
+            chunk = (max(1, min(array.shape[0], _CHUNK // row)), *array.shape[1:])
+            chunks.write(group, name, array, chunk)
         self.digest.note(f"{group.name.rstrip('/')}/{name}", array)
 
     def text(self, group: h5py.Group, name: str, text: str) -> None:

@@ -1,7 +1,8 @@
 """The heaps that variable-length strings lie in, looked at before the HDF5 library follows them.
 
 HDF5 (2.0 as well as 1.14) walks from object to object of a global heap by the sizes it finds, and
-walks for ever when one of them is 0, or so large that the sum wraps around to 0.
+walks for ever when one of them is 0, or so large that the sum wraps around to 0. And where a
+string is told to have 4 GiB, it clears so much memory before it looks at what is there.
 """
 
 import mmap
@@ -48,3 +49,40 @@ def _can_be_walked(image: bytes | mmap.mmap, start: int, whole: int) -> bool:
             return False
         at += step
     return True
+
+
+#: a datatype message's class of variable length, in the low half of its first byte
+_VARIABLE = 9
+
+
+def longest_text(image: bytes | mmap.mmap, name: str) -> int:
+    """The greatest length that a text attribute of this name declares, wherever in the file it is.
+
+    An attribute is stored as version, flags, the sizes of its name, type and space, then these
+    three and its content, of which the first four bytes are the length. Every place that can be
+    read so is looked at, because the library gives no access to the length alone.
+    """
+    packed = name.encode() + b"\0"
+    longest = 0
+    at = image.find(packed)
+    while at >= 0:
+        for version, head in ((1, 8), (2, 8), (3, 9)):
+            if at >= head and image[at - head] == version:
+                longest = max(longest, _length(image, at, head, len(packed), version))
+        at = image.find(packed, at + 1)
+    return longest
+
+
+def _length(image: bytes | mmap.mmap, at: int, head: int, size: int, version: int) -> int:
+    """Length of the text whose name lies there, or 0 when it is no text of variable length."""
+    sizes = struct.unpack_from("<3H", image, at - head + 2)
+    if sizes[0] != size:
+        return 0
+    # the first version pads each part to 8 bytes
+    name, kind, space = (n + -n % 8 if version == 1 else n for n in sizes)
+    content = at + name + kind + space
+    shared = version > 1 and image[at - head + 1] & 1
+    if content + 4 > len(image) or (not shared and image[at + name] & 0xF != _VARIABLE):
+        return 0
+    (length,) = struct.unpack_from("<I", image, content)
+    return int(length)

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from snnr.budget import UNLIMITED, Budget
 from snnr.errors import SnnrError, printable
-from snnr.hdf5.heaps import broken_heap
+from snnr.hdf5 import chunks
+from snnr.hdf5.heaps import broken_heap, longest_text
 
 _MAX_TEXT = 1 << 26
 _MAX_CHUNK = 1 << 20  # entries
-_MAX_CHUNKS = 1 << 20
+_MAX_CHUNKS = 1 << 18
 _MAX_ATTRIBUTE = 1 << 16  # bytes of a list
-_FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)
 
 #: what the library and h5py raise for a file that is damaged
 _DAMAGED = (
@@ -60,7 +60,8 @@ class Source:
         self.budget = budget
         self.error = error
         self._image = image
-        self._heaps_are_sound = own
+        self._own = own
+        self._longest: dict[str, int] = {}  # told lengths of texts, by place or name
 
     def fail(self, where: str, what: str) -> NoReturn:
         raise self.error(f"{self.path}: {printable(f'{where} {what}')}")
@@ -116,21 +117,20 @@ class Source:
             self.fail(where, "is missing or is not a dataset")
         with self.touching(where):
             elsewhere = found.is_virtual or bool(found.external)
-            shape, chunks = found.shape, found.chunks
+            shape, chunk = found.shape, found.chunks
             plan = found.id.get_create_plist()
             filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
         if elsewhere:
             self.fail(where, "refers to other files, which is not allowed")
         if shape is None:
             self.fail(where, "is empty")
-        if any(code not in _FILTERS for code in filters):
+        if any(code not in chunks.FILTERS for code in filters):
             self.fail(where, "is stored with filters other than gzip, shuffle and fletcher32")
-        if chunks:
-            entries = _product(chunks)
-            if entries > max(_product(shape), _MAX_CHUNK):
-                self.fail(where, f"has chunks of {chunks}, larger than the whole")
-            if _product(shape) > entries * _MAX_CHUNKS:
-                self.fail(where, f"has chunks of {chunks}, too small for {list(shape)}")
+        if chunk:
+            if _product(chunk) > max(_product(shape), _MAX_CHUNK):
+                self.fail(where, f"has chunks of {chunk}, larger than the whole")
+            if chunks.count(shape, chunk) > _MAX_CHUNKS:
+                self.fail(where, f"has chunks of {chunk}, too small for {list(shape)}")
         return found
 
     def shape(self, group: h5py.Group, name: str) -> tuple[int, ...]:
@@ -176,6 +176,10 @@ class Source:
             self.fail(where, f"is {dtype}, expected kind {kinds!r} of {itemsize or 8}")
         self.budget.take(_product(found.shape) * size, where)
         with self.touching(where):
+            if found.chunks:
+                return chunks.read(found)
+            if found.id.get_storage_size() != _product(found.shape) * size:
+                self.fail(where, "is not all stored")
             values: NDArray[Any] = np.asarray(found[()])
         return values
 
@@ -191,7 +195,7 @@ class Source:
         if size > _MAX_TEXT:
             self.fail(where, f"has room for {size} bytes, more than allowed")
         if kind.is_variable_str():
-            self._check_heaps(where)
+            self._check_text(where, found)
         self.budget.take(size, where)
         with self.touching(where):
             raw = found[()]
@@ -253,7 +257,7 @@ class Source:
         if count * size > _MAX_ATTRIBUTE and not single:
             self.fail(where, f"is a list of {count} entries, more than allowed")
         if text and kind.is_variable_str():
-            self._check_heaps(where)
+            self._check_text(where, name)
         self.budget.take(count * size, where)
         with self.touching(where):
             value = holder.attrs[name]
@@ -268,20 +272,35 @@ class Source:
                 self.fail(where, "is not text in UTF-8")
         return value
 
-    def _check_heaps(self, where: str) -> None:
-        """Before the first variable-length string: the library can be made to read one for ever."""
-        if self._heaps_are_sound:
+    def _check_text(self, where: str, what: "h5py.Dataset | str") -> None:
+        """Before a variable-length string is read, a dataset or an attribute of that name: the
+        library can be made to walk its heap for ever, or to clear 4 GiB for it."""
+        if self._own:
             return
         if self._image is None:
             self.fail(where, "is a string of variable length, which is not read here")
-        with self.touching(where):
-            sizes = self.file.id.get_create_plist().get_sizes()
-        if sizes != (8, 8):
-            self.fail(where, f"lies in a file with addresses of {sizes} bytes, expected (8, 8)")
-        broken = broken_heap(self._image, len(self._image))
-        if broken is not None:
-            self.fail(where, f"is text, and the heap of texts at byte {broken} is damaged")
-        self._heaps_are_sound = True
+        image = self._image
+        if not self._longest:
+            with self.touching(where):
+                plan = self.file.id.get_create_plist()
+                sizes, before = plan.get_sizes(), plan.get_userblock()
+            if sizes != (8, 8) or before:
+                self.fail(where, f"lies in a file of another build: {sizes}, {before}")
+            broken = broken_heap(image, len(image))
+            if broken is not None:
+                self.fail(where, f"is text, and the heap of texts at byte {broken} is damaged")
+        key = where if isinstance(what, h5py.Dataset) else what
+        if key not in self._longest:
+            if isinstance(what, str):
+                self._longest[key] = longest_text(image, what)
+            else:
+                with self.touching(where):
+                    place = what.id.get_offset()
+                if place is None or place + 4 > len(image):
+                    self.fail(where, "is text that is stored in an unusual way")
+                self._longest[key] = int.from_bytes(image[place : place + 4], "little")
+        if self._longest[key] > len(image):
+            self.fail(where, f"is text of {self._longest[key]} bytes, more than the file has")
 
 
 def _ends(values: NDArray[Any]) -> tuple[Any, ...]:

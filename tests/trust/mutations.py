@@ -1,0 +1,206 @@
+"""Ways to change a file: bytes at random, and structures that a format would not have."""
+
+import gzip
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+
+Rng = np.random.Generator
+Mutation = Callable[[bytes, Rng], bytes]
+
+#: numbers at which arithmetic goes wrong
+EDGES = (0, 1, 2, 7, 8, 127, 255, 256, 65535, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
+         1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 16, (1 << 64) - 1)  # fmt: skip
+
+
+def _some(rng: Rng, values: Any) -> Any:
+    return values[int(rng.integers(len(values)))]
+
+
+def flip(content: bytes, rng: Rng) -> bytes:
+    changed = bytearray(content)
+    for _ in range(int(rng.integers(1, 9))):
+        changed[int(rng.integers(len(changed)))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def edge(content: bytes, rng: Rng) -> bytes:
+    """A number of 1 to 8 bytes, in either order, replaced by one at an edge."""
+    size = int(_some(rng, (1, 2, 4, 8)))
+    at = int(rng.integers(max(1, len(content) - size)))
+    number = int(_some(rng, EDGES)) % (1 << 8 * size)
+    written = number.to_bytes(size, _some(rng, ("little", "big")))
+    return content[:at] + written + content[at + size :]
+
+
+def cut(content: bytes, rng: Rng) -> bytes:
+    return content[: int(rng.integers(len(content)))]
+
+
+def move(content: bytes, rng: Rng) -> bytes:
+    """A stretch copied to another place, over what is there or between."""
+    a, b = (int(n) for n in rng.integers(len(content), size=2))
+    size = int(rng.integers(1, 600))
+    skip = size if rng.random() < 0.7 else 0
+    return content[:b] + content[a : a + size] + content[b + skip :]
+
+
+def blank(content: bytes, rng: Rng) -> bytes:
+    at, size = int(rng.integers(len(content))), int(rng.integers(1, 600))
+    return content[:at] + bytes([int(_some(rng, (0, 255)))]) * size + content[at + size :]
+
+
+BYTES: tuple[Mutation, ...] = (flip, flip, edge, edge, cut, move, blank)
+
+
+def inside_gzip(content: bytes, rng: Rng) -> bytes:
+    """The same to what is packed, so that the parser behind meets it."""
+    try:
+        plain = gzip.decompress(content)
+    except (OSError, EOFError):
+        return flip(content, rng)
+    return gzip.compress(_some(rng, BYTES)(plain, rng), 1, mtime=0)
+
+
+def inside_tar(content: bytes, rng: Rng) -> bytes:
+    """A header's field, with a checksum that fits."""
+    plain = bytearray(gzip.decompress(content))
+    start = 512 * int(_some(rng, (0, 2, 4, 6)))
+    fields = ((0, 100), (100, 8), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8))
+    at, size = _some(rng, fields)
+    body = _some(rng, (b"77777777777", b"0", b"-1", b"\x80" + b"\xff" * 11, b"x", b"L", b"g", b"S"))
+    plain[start + at : start + at + size] = body[:size].ljust(size, b"\0")
+    plain[start + 148 : start + 156] = b" " * 8
+    total = sum(plain[start : start + 512])
+    plain[start + 148 : start + 156] = b"%06o\0 " % total
+    return gzip.compress(bytes(plain), 1, mtime=0)
+
+
+def inside_npz(content: bytes, rng: Rng) -> bytes:
+    """One member's header or body, under a directory that fits it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+        chosen = _some(rng, old.namelist())
+        for name in old.namelist():
+            body = old.read(name)
+            if name == chosen:
+                body = _some(rng, (*BYTES, _npy_header))(body, rng)
+            new.writestr(name, body, int(_some(rng, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))))
+    return out.getvalue()
+
+
+def _npy_header(_: bytes, rng: Rng) -> bytes:
+    shape = tuple(int(_some(rng, EDGES)) for _ in range(int(rng.integers(0, 5))))
+    kind = _some(rng, ("|u1", "<f4", ">f8", "|O", "|b1", "<U9", "|V0", "<f2", "<c16", "<m8[s]"))
+    text = f"{{'descr': {kind!r}, 'fortran_order': {rng.random() < 0.5}, 'shape': {shape}}}"
+    text = text[: int(rng.integers(len(text)))] if rng.random() < 0.2 else text
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() + bytes(72)
+
+
+def inside_hdf5(content: bytes, rng: Rng) -> bytes:
+    """An object of the file replaced by one that does not belong there."""
+    with h5py.File(io.BytesIO(content), "r") as source:
+        names: list[str] = []
+        source.visit(names.append)
+    with h5py.File("x", "w", driver="core", backing_store=False) as file:
+        with h5py.File(io.BytesIO(content), "r") as source:
+            for name in source:
+                source.copy(name, file)
+            for key, value in source.attrs.items():
+                file.attrs[key] = value
+        for _ in range(int(rng.integers(1, 3))):
+            name = _some(rng, names)
+            if _reaches(file, name):
+                _some(rng, (_dataset, _dataset, _attribute, _link, _setting))(file, name, rng)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
+
+
+def _reaches(file: h5py.File, name: str) -> bool:
+    """Whether an object is still there, after what was mutated before."""
+    try:
+        return file[name] is not None
+    except (KeyError, OSError):
+        return False
+
+
+def _dataset(file: h5py.File, name: str, rng: Rng) -> None:
+    old = file[name]
+    shape = old.shape if isinstance(old, h5py.Dataset) and old.size < 100_000 else ()
+    del file[name]
+    kind = _some(rng, ("f4", "i8", "u8", "i1", "f8", "S5", "?", "c8", ">i4", "u1"))
+    choice = int(rng.integers(5))
+    if choice == 0:
+        size = tuple(min(int(_some(rng, EDGES)), 1 << 40) for _ in shape or (1,))
+        chunk = tuple(max(1, min(n, 1000)) for n in size) if 0 not in size else None
+        file.create_dataset(name, size, kind, chunks=chunk)
+    elif choice == 1:
+        file[name] = np.zeros(shape, kind)
+    elif choice == 2:
+        values = np.array([int(_some(rng, EDGES)) for _ in range(int(np.prod(shape)))], "u8")
+        file[name] = values.reshape(shape).astype(_some(rng, ("u8", "i8", "i4")))
+    elif choice == 3:
+        file[name] = "[" * int(rng.integers(1, 5000))
+    else:
+        file.create_group(name)
+
+
+def _attribute(file: h5py.File, name: str, rng: Rng) -> None:
+    holder = file[name] if rng.random() < 0.7 else file
+    keys = [*holder.attrs, "digest", "format_version"]
+    value = _some(rng, (-1, 1 << 62, float("nan"), "x", "\x1b[2J", [1, 2], np.zeros((3, 3)), True,
+                        h5py.Empty("f4"), b"\xff\xfe", ["a", "b"], 1e300))  # fmt: skip
+    holder.attrs[_some(rng, keys)] = value
+
+
+def _link(file: h5py.File, name: str, rng: Rng) -> None:
+    other = _some(rng, ("/", "/network", "/config", "/x_test"))
+    target = _some(rng, (h5py.SoftLink(other), h5py.ExternalLink("/etc/passwd", "/"), None))
+    del file[name]
+    if target is not None:
+        file[name] = target
+    elif _reaches(file, other) and not name.startswith(other.strip("/")):
+        file[name] = file[other]
+
+
+def _setting(file: h5py.File, name: str, rng: Rng) -> None:
+    """A value in the description of the network."""
+    try:
+        plan = json.loads(file["network"].attrs["architecture"])
+        layer = _some(rng, plan["layers"])
+        holder = _some(rng, (plan, layer, layer["settings"], layer["settings"]))
+    except (TypeError, KeyError, ValueError, AttributeError):  # after an earlier mutation
+        return _attribute(file, name, rng)
+    keys = list(holder) or ["T"]
+    values = (None, -1, 0, 1 << 31, 1 << 70, 1.5, "x", [], {}, True, 1e308, 3)
+    if isinstance(holder, dict):
+        holder[_some(rng, keys)] = _some(rng, values)
+    file["network"].attrs["architecture"] = json.dumps(plan)
+    return None
+
+
+STRUCTURED: dict[str, Mutation] = {
+    "checkpoint": inside_hdf5,
+    "checkpoint v1": inside_hdf5,
+    "hdf5": inside_hdf5,
+    "idx": inside_gzip,
+    "cifar": inside_tar,
+    "npz": inside_npz,
+}
+
+
+def mutate(name: str, content: bytes, number: int, seed: int) -> tuple[bytes, bool]:
+    """The mutation of this number, and whether it changed bytes only."""
+    rng = np.random.default_rng((seed, number))
+    if number % 3 == 0:
+        return STRUCTURED[name](content, rng), False
+    if name in ("idx", "cifar") and number % 3 == 1:
+        return inside_gzip(content, rng), True
+    return _some(rng, BYTES)(content, rng), True

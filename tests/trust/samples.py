@@ -1,0 +1,142 @@
+"""A sound file of every format that snnr reads, and how each is read."""
+
+import gzip
+import io
+import struct
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import snnr.data
+from snnr.data import File, Record
+
+import snnr
+from snnr import nn, optim
+from snnr.checkpoint import Checkpoint
+
+FIXTURE = Path(__file__).resolve().parent.parent / "fixtures" / "checkpoint_v1.h5"
+
+
+def _idx(values: np.ndarray) -> bytes:
+    sizes = struct.pack(f">{values.ndim}I", *values.shape)
+    return bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes()
+
+
+def _record(layout: Any, files: tuple[File, ...], image: tuple[int, int, int]) -> Record:
+    return Record(
+        name="sample", title="sample", classes=2, image=image, n_train=6, n_test=3,
+        mean=(0.5,) * image[0], std=(0.2,) * image[0], augmentation=None, layout=layout,
+        files=files, train_members=("a.bin", "b.bin"), test_members=("c.bin",),
+    )  # fmt: skip
+
+
+_ROLES: tuple[Any, ...] = ("x_train", "y_train", "x_test", "y_test")
+IDX = _record(
+    "idx",
+    tuple(File(f"{role}.gz", role, packed_limit=10_000, size=10_000) for role in _ROLES),
+    (1, 3, 4),
+)
+CIFAR = _record("cifar-binary", (File("all.tar.gz", "archive", 100_000, 100_000),), (3, 2, 2))
+
+
+def write_checkpoint(path: Path) -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, rng=0), nn.BatchNorm2d(4), nn.LIF(), nn.Flatten(), nn.Dropout(rng=1),
+        nn.Linear(144, 12, rng=2), nn.IF(), T=3,
+    )  # fmt: skip
+    history = {"epoch": [1, 2], "silent": {"2_lif": [0.5, 0.25]}}
+    snnr.save(path, net, optim.GradR(net.parameters()), history, {"a": 1}, order=np.arange(9))
+
+
+def _images() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (6, 3, 4), np.uint8),
+        "y_train": rng.integers(0, 2, 6).astype(np.uint8),
+        "x_test": rng.integers(0, 256, (3, 3, 4), np.uint8),
+        "y_test": np.array([1, 0, 1], np.uint8),
+    }
+
+
+def _write_idx(path: Path) -> None:
+    """`path` is the training images; the other three lie beside it."""
+    for role, values in _images().items():
+        path.with_name(f"{role}.gz").write_bytes(gzip.compress(_idx(values), mtime=0))
+
+
+def _write_cifar(path: Path) -> None:
+    rng = np.random.default_rng(1)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name in ("a.bin", "readme", "b.bin", "c.bin"):
+            body = rng.integers(0, 256, (3, 13), np.uint8)
+            body[:, 0] %= 2
+            info = tarfile.TarInfo(name)
+            info.size = body.size
+            archive.addfile(info, io.BytesIO(body.tobytes()))
+    path.write_bytes(out.getvalue())
+
+
+def _write_npz(path: Path) -> None:
+    np.savez_compressed(path, **_images())  # type: ignore[arg-type]
+
+
+def _write_h5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for name, values in _images().items():
+            packed = {"compression": "gzip", "shuffle": True} if values.ndim > 1 else {}
+            file.create_dataset(name, data=values, **packed)
+
+
+def contents(found: Checkpoint) -> list[Any]:
+    """What a checkpoint says, comparable."""
+    layers = found.network.layers()
+    arrays = [a.numpy().tobytes() for layer in layers for a in layer.arrays().values()]
+    for state in found.optimizer.state.values() if found.optimizer else ():
+        arrays += [state.numpy(name).tobytes() for name in state.kept]
+    about = (found.epoch, found.step, found.connectivity, found.history, found.config)
+    return [arrays, about, [layer.settings() for layer in found.network], found.rng_state]
+
+
+def _dataset(found: snnr.data.Dataset) -> list[Any]:
+    return [found.x_train.tobytes(), found.y_train.tobytes(), found.x_test.tobytes(), found.classes]
+
+
+class Format:
+    """One format.
+
+    file : the name of the file that is mutated.
+    write : makes a sound one at a path.
+    read : reads it, and returns what it says, comparable.
+    exact : whatever is accepted must say what the sound file says.
+    """
+
+    def __init__(
+        self, file: str, write: Callable[[Path], None], read: Callable[[Path], Any], exact: bool
+    ) -> None:
+        self.file = file
+        self.write = write
+        self.read = read
+        self.exact = exact
+
+
+FORMATS: dict[str, Format] = {
+    "checkpoint": Format("c.h5", write_checkpoint, lambda p: contents(snnr.load(p)), exact=True),
+    "checkpoint v1": Format(
+        "c.h5",
+        lambda p: (p.write_bytes(FIXTURE.read_bytes()), None)[1],
+        lambda p: contents(snnr.load(p)),
+        exact=False,
+    ),
+    "idx": Format(
+        "x_train.gz", _write_idx, lambda p: _dataset(snnr.data.load(IDX, p.parent)), exact=False
+    ),
+    "cifar": Format(
+        "all.tar.gz", _write_cifar, lambda p: _dataset(snnr.data.load(CIFAR, p.parent)), exact=False
+    ),
+    "npz": Format("own.npz", _write_npz, lambda p: _dataset(snnr.data.load(p)), exact=False),
+    "hdf5": Format("own.h5", _write_h5, lambda p: _dataset(snnr.data.load(p)), exact=False),
+}
