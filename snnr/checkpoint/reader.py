@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from snnr.checkpoint import layout
 from snnr.checkpoint.digest import Digest
+from snnr.checkpoint.settings import misfit
 from snnr.errors import CheckpointError, SnnrError
 from snnr.hdf5 import Source, opened
-from snnr.nn import Layer, Sequential, build
+from snnr.nn import LAYERS, Layer, Sequential, build
 from snnr.optim import METHODS, Optimizer
 from snnr.tensor import Parameter
 
@@ -172,6 +173,9 @@ def _read_network(source: Source, device: str) -> Sequential:
         if total > layout.MAX_WEIGHTS:
             source.fail(inside.name, f"brings the network to {total} weights, more than allowed")
         source.budget.take(8 * weights, inside.name)  # it, and the matrix it is filled from
+        wrong = misfit(LAYERS[kind], settings) if kind in LAYERS else None
+        if wrong is not None:
+            source.fail(inside.name, f"cannot be built: {wrong}")
         try:
             layers.append(build(str(kind), settings))
         except (SnnrError, TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
@@ -271,6 +275,9 @@ def _read_optimizer(source: Source, network: Sequential) -> Optimizer:
     params = _moved(source, group, network)
     source.budget.take(13 * sum(math.prod(p.shape) for p in params), "/optimizer")
     kind = METHODS[method]
+    wrong = misfit(kind, settings)
+    if wrong is not None:
+        source.fail("/optimizer", f"has settings that make no sense: {wrong}")
     known = set(inspect.signature(kind.__init__).parameters) - {"lr"}
     try:
         optimizer = kind(params, **{k: v for k, v in settings.items() if k in known})
