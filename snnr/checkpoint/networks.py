@@ -16,6 +16,7 @@ from snnr.checkpoint.arrays import (
     read_weight,
     write_weight,
 )
+from snnr.checkpoint.settings import misfit
 from snnr.checkpoint.sheet import Sheet, write_attributes
 from snnr.errors import CheckpointError, ConfigError, SnnrError
 from snnr.hdf5 import Source
@@ -158,6 +159,9 @@ def _declared(
                 f"is a {kind!r}, which this program does not know: expected one of "
                 f"{', '.join(sorted(LAYERS))}; import the module that registers it",
             )
+        wrong = misfit(LAYERS[kind], settings)
+        if wrong is not None:
+            source.fail(inside.name, f"cannot be built: {wrong}")
         try:
             specs = LAYERS[kind].declare(**settings)
         except _UNFIT as error:
