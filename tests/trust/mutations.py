@@ -127,7 +127,7 @@ def _reaches(file: h5py.File, name: str) -> bool:
     """Whether an object is still there, after what was mutated before."""
     try:
         return file[name] is not None
-    except (KeyError, OSError):
+    except (KeyError, OSError, RuntimeError):
         return False
 
 
