@@ -198,8 +198,8 @@ HOST_EDGE = {
     "snnr.tensor": {"asarray", "array"},
     "snnr.functional": {"arange", "asarray", "ascontiguousarray", "shape", "zeros"},
     "snnr.nn": {"asarray", "full", "random"},
-    # what was set by hand, or read from a file, is looked at on the host
-    "snnr.optim": {"asarray", "abs", "array_equal", "maximum", "random", "sign", "where"},
+    # what is read from a file is looked at on the host
+    "snnr.optim": {"asarray", "array_equal", "maximum", "random"},
 }
 TYPES = {
     "dtype", "float32", "float64", "int8", "int64", "uint8", "integer", "floating", "ndarray",

@@ -289,17 +289,17 @@ class Operations(Protocol):
         """theta = |w|, sign int8 = the sign of w; where w is 0 it is drawn: +1 where bit 31 of the
         word of element i is set, else -1, with Philox as in `dropout_mask`, counter 0."""
 
+    def grad_r_believe(self, w: Memory, theta: Memory, sign: Memory) -> None:
+        """Where a weight was set by hand, so that it is not sign*max(theta, 0): theta = |w|, sign =
+        that of w (kept where w is 0)."""
+
     def grad_r_step(
         self, w: Memory, theta: Memory, sign: Memory, g: Memory, m: Memory, v: Memory,
         step_size: float, prior: float, mu: float, beta1: float, beta2: float, inv_sqrt_c2: float,
         eps: float, counts: Memory,
     ) -> None:  # fmt: skip
         """theta -= sign*Adam + step_size*prior*signum(theta - mu), then w = sign*max(theta, 0)
-        (Chen et al., IJCAI 2021).
-
-        A weight that was set by hand, so that it is not sign*max(theta, 0), is believed first:
-        theta = |w|, sign = that of w (kept where w is 0).
-        """
+        (Chen et al., IJCAI 2021)."""
 
     def grad_r_sgd_step(
         self, w: Memory, theta: Memory, sign: Memory, g: Memory, lr: float, prior: float,

@@ -60,6 +60,8 @@ class Optimizer(ABC):
         self.state: dict[Parameter, State] = {}
         #: per weight: nonzero, became 0, left 0 since `take_changes`
         self.counts: dict[Parameter, Memory] = {}
+        #: version of each parameter's values that the last step left
+        self.seen: dict[Parameter, int] = {}
         for p in self.params:
             prunable = p.role == "weight"
             self.state[p] = State(p, {**(self.WEIGHT_STATE if prunable else {}), **self.MOMENTS})
@@ -133,6 +135,7 @@ class Optimizer(ABC):
             else:
                 self.adam(p)
             p.changed()
+            self.seen[p] = p.version
         self.after()
 
     def correction(self, p: Parameter) -> tuple[float, float]:

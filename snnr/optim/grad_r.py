@@ -72,16 +72,19 @@ class GradR(Optimizer):
         kept = self.state[p].memory
         key = int(self._seeds.integers(1 << 63))
         p.backend.grad_r_start(p.memory, kept["theta"], kept["sign"], key)
+        self.seen[p] = p.version
 
     def reconcile(self) -> None:
         for p in self.counts:
             self._follow(p)
-            state, weight = self.state[p], p.numpy()
-            theta, sign = state.numpy("theta"), state.numpy("sign")
-            other = weight != sign * np.maximum(theta, 0)
-            if other.any():
-                state.assign("theta", np.where(other, np.abs(weight), theta))
-                state.assign("sign", np.where(other & (weight != 0), np.sign(weight), sign))
+            self._believe(p)
+
+    def _believe(self, p: Parameter) -> None:
+        """Where the weight may have been set by hand, let theta and sign follow it."""
+        if p.exposed or self.seen.get(p) != p.version:
+            kept = self.state[p].memory
+            p.backend.grad_r_believe(p.memory, kept["theta"], kept["sign"])
+            self.seen[p] = p.version
 
     def disagreement(
         self, p: Parameter, weight: NDArray[Any], arrays: Mapping[str, NDArray[Any]]
@@ -95,6 +98,7 @@ class GradR(Optimizer):
         kept = self.state[p].memory
         theta, sign = kept["theta"], kept["sign"]
         counts = self.counts[p]
+        self._believe(p)
         if self.form == "sgd":
             p.backend.grad_r_sgd_step(
                 p.memory, theta, sign, p.grad_memory, self.lr, self.prior, self.mu, counts

@@ -37,12 +37,7 @@ def _tally(counts: Any, before: Any, after: Any) -> Any:
 
 @jit()
 def _believe_block(w: Any, theta: Any, sign: Any) -> None:
-    """Where a weight was set by hand, theta and sign follow it: seldom, so looked for first."""
-    found = np.int32(0)
-    for i in range(w.shape[0]):
-        found = np.int32(found | np.int32(w[i] != _grad_r_weight(theta[i], sign[i])))
-    if found == 0:
-        return
+    """Where a weight was set by hand, theta and sign follow it."""
     for i in range(w.shape[0]):
         if w[i] != _grad_r_weight(theta[i], sign[i]):
             theta[i] = abs(w[i])
@@ -104,7 +99,6 @@ def _grad_r(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constants: An
     for block in prange(counts.shape[0]):
         i = block * BLOCK
         j = min(i + BLOCK, size)
-        _believe_block(w[i:j], theta[i:j], sign[i:j])
         _grad_r_block(
             w[i:j], theta[i:j], sign[i:j], g[i:j], m[i:j], v[i:j], constants, shrink, mu,
             counts[block],
@@ -132,7 +126,6 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float,
     for block in prange(counts.shape[0]):
         i = block * BLOCK
         j = min(i + BLOCK, size)
-        _believe_block(w[i:j], theta[i:j], sign[i:j])
         _grad_r_sgd_block(
             w[i:j], theta[i:j], sign[i:j], g[i:j], lr, shrink, mu, counts[block]
         )
@@ -198,6 +191,20 @@ def adam_step(
 def grad_r_start(w: Float, theta: Float, sign: NDArray[np.int8], key: int) -> None:
     """theta = |w|, sign that of w; where w is 0, the highest bit of the element's word says."""
     _start(w.reshape(-1), np.uint64(key), theta.reshape(-1), sign.reshape(-1))
+
+
+@jit(parallel=True)
+def _believe(w: Any, theta: Any, sign: Any) -> None:
+    size = w.shape[0]
+    for block in prange((size + BLOCK - 1) // BLOCK):
+        i = block * BLOCK
+        j = min(i + BLOCK, size)
+        _believe_block(w[i:j], theta[i:j], sign[i:j])
+
+
+def grad_r_believe(w: Float, theta: Float, sign: NDArray[np.int8]) -> None:
+    """theta and sign follow the weights that are not sign*max(theta, 0)."""
+    _believe(w.reshape(-1), theta.reshape(-1), sign.reshape(-1))
 
 
 def grad_r_step(

@@ -38,7 +38,7 @@ def _grad_r_theta(theta: Array, sign: Array, delta: Array, shrink: float, mu: fl
     theta -= prior_step
 
 
-def _believe(w: Array, theta: Array, sign: Array) -> None:
+def grad_r_believe(w: Array, theta: Array, sign: Array) -> None:
     """Where a weight was set by hand, theta and sign follow it."""
     by_hand = w != _weight(theta, sign)
     theta[by_hand] = np.abs(w[by_hand])
@@ -105,7 +105,6 @@ def grad_r_step(
 ) -> None:
     """theta -= sign*Adam + step_size*prior*signum(theta - mu), then w = sign*max(theta, 0)."""
     before = w != 0
-    _believe(w, theta, sign)
     delta = _adam_delta(g, m, v, step_size, beta1, beta2, inv_sqrt_c2, eps)
     _grad_r_theta(theta, sign, delta, step_size * prior, mu)
     w[...] = _weight(theta, sign)
@@ -124,7 +123,6 @@ def grad_r_sgd_step(
 ) -> None:
     """theta -= lr*sign*g + lr*prior*signum(theta - mu), then w = sign*max(theta, 0)."""
     before = w != 0
-    _believe(w, theta, sign)
     _grad_r_theta(theta, sign, lr * g, lr * prior, mu)
     w[...] = _weight(theta, sign)
     _count(counts, before, w)
