@@ -112,7 +112,7 @@ class Images(Source):
             raise ConfigError(f"padding (={padding!r}) must be a whole number, at least 0")
         self.count = len(images)
         self.sample_shape = images.shape[1:]
-        self.kind: Kind | None = kind
+        self.kind = kind
         self.mean, self.std = mean, std
         self.degrees, self.translate, self.scale = degrees, translate, scale
         self.padding = padding

@@ -15,12 +15,14 @@ class Source(ABC):
     """Many samples, and a batch of them as network input.
 
     Attributes: `count` of the samples; `sample_shape` of one of them, public, without batch and
-    time; `timesteps` of a sequence, None where samples are static; `device` where batches lie.
+    time; `timesteps` of a sequence, None where samples are static; `device` where batches lie;
+    `kind` of the random moves, None where there are none.
     """
 
     count: int
     sample_shape: tuple[int, ...]
     timesteps: int | None = None
+    kind: str | None = None
     device: str
 
     def __init__(self, device: str = "cpu") -> None:

@@ -3,7 +3,7 @@ this: the command line, a sweep, another process."""
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from snnr.training.settings import RunSettings, method_options, run_fields
 from snnr.training.trainer import Trainer
 
 #: called with (file, bytes done, bytes in all) while data is read or fetched
-Progress = Any
+Progress = Callable[[str, int, int | None], None]
 
 
 def make_optimizer(settings: RunSettings, network: Layer) -> Optimizer:
@@ -34,7 +34,7 @@ def start(
     settings: RunSettings,
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Iterable[Callback] = (),
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> Trainer:
     """A new run, ready to `fit`.
 
@@ -79,7 +79,7 @@ def resume(
     data_dir: str | None = None,
     device: str = "auto",
     callbacks: Iterable[Callback] = (),
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> Trainer:
     """A run that `start` began, taken up where it stopped.
 

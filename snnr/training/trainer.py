@@ -95,7 +95,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.batches = count // batch_size
-        self.augment: Kind | None = getattr(self.samples.train, "kind", None)
+        self.augment = self.samples.train.kind
         self.config = {**(config or {}), **{key: getattr(self, key) for key in _SETTINGS}}
         self.config["data"] = self.samples.about()
         self._step = Step(network, optimizer, loss_function(loss), self.samples.train.device)
@@ -232,9 +232,7 @@ class Trainer:
             if stop.requested:
                 state.seconds = time.perf_counter() - started
                 stop.heed()
-        if not self._step.finite():
-            batch = self.samples.train.batch(state.order[: self.batch_size])
-            raise DivergedError(self._diagnosis(batch))
+        self._check_finite()
         state.seconds = time.perf_counter() - started
         result = self._evaluate(stop)
         state.seconds = time.perf_counter() - started
@@ -251,6 +249,13 @@ class Trainer:
         if not self._step.take(batch, self.samples.y_train[index], self._seam):
             raise DivergedError(self._diagnosis(batch))
         self.state.position += 1
+
+    def _check_finite(self) -> None:
+        """Before anything is kept of steps that a device took and nobody looked at."""
+        if not self._step.finite():
+            order = self.state.order
+            batch = self.samples.train.batch([0] if order is None else order[: self.batch_size])
+            raise DivergedError(self._diagnosis(batch))
 
     def _seam(self) -> None:
         for callback in self.callbacks:
@@ -307,6 +312,7 @@ class Trainer:
             callback.stopping()
 
     def _interrupted(self, number: int) -> NoReturn:
+        self._check_finite()
         self.save()
         place = f"epoch {self.epoch + 1}, step {self.position} of {self.batches}"
         if self.checkpoint is None:
@@ -325,8 +331,7 @@ def _samples(dataset: Dataset | Samples, augment: Any, device: str) -> Samples:
                 f"the samples of {dataset.name} lie on {source.device}, the network on {device}: "
                 f"make them with device={device!r}"
             )
-    kind = getattr(dataset.train, "kind", None)
-    if augment and augment != kind:
+    if augment and augment != dataset.train.kind:
         raise ConfigError(
             f"augment (={augment!r}) is for data sets; {dataset.name} holds its own sources: give "
             "snnr.input.Images the kind of moves"

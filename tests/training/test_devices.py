@@ -64,3 +64,20 @@ def test_on_a_device_divergence_is_noticed_by_the_end_of_the_epoch(
         run.fit()
     assert run.position == 3
     assert snnr.load(tmp_path / "c.h5").epoch == 1
+
+
+def test_on_a_device_a_stop_saves_nothing_that_diverged(tiny: Dataset, tmp_path: Path) -> None:
+    class Poison(Callback):
+        def gradients(self, trainer: Trainer) -> None:
+            p = trainer.network[6].bias
+            p.grad = np.full(p.shape, np.nan, np.float32)
+
+    net = network().to(NAME)
+    run = Trainer(
+        net, optim.GradR(net.parameters()), tiny, 64, 3, checkpoint=tmp_path / "c.h5",
+        callbacks=[Poison(), StopAt(1)],
+    )  # fmt: skip
+    told = r"6_linear\.bias is not"
+    with np.errstate(all="ignore"), pytest.raises(snnr.DivergedError, match=told):
+        run.fit()
+    assert not (tmp_path / "c.h5").exists()

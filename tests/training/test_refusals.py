@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from snnr.data import Dataset
 
 import snnr
 from snnr import nn, optim
-from snnr.input import Samples
+from snnr.input import Samples, Source
+from snnr.tensor import Tensor
 from snnr.training import Trainer
 
 from .runs import network, state
@@ -55,3 +58,44 @@ def test_samples_train_as_their_data_set(tiny: Dataset, uninterrupted: list[byte
     assert run.augment == run.config["augment"] == "crop-flip"
     run.fit()
     assert list(state(run)) == uninterrupted
+
+
+class Blobs(Source):
+    """A source of one's own: samples that are made when they are asked for."""
+
+    kind = "noisy"
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device)
+        self.count = 60
+        self.sample_shape = (4,)
+
+    def batch(self, index: ArrayLike, rng: np.random.Generator | None = None) -> Tensor:
+        places = self.checked(index)
+        x = 3 * np.eye(4, dtype=np.float32)[places % 4]
+        if rng is not None:
+            x += rng.normal(0, 0.1, x.shape).astype(np.float32)
+        return Tensor(x, device=self.device)
+
+
+def test_a_source_of_ones_own_trains_and_resumes(tmp_path: Path) -> None:
+    def samples() -> Samples:
+        labels = np.arange(60) % 4
+        return Samples("blobs", Blobs("reference"), labels, Blobs("reference"), labels, 4)
+
+    def run(epochs: int, path: Path | None) -> Trainer:
+        net = nn.Sequential(nn.Linear(4, 4, rng=0), nn.LIF(), T=4, device="reference")
+        made = Trainer(
+            net, optim.Adam(net.parameters(), lr=0.05), samples(), 20, epochs, checkpoint=path
+        )
+        made.fit()
+        return made
+
+    whole = run(12, None)
+    assert whole.history["test_accuracy"][-1] == 1.0
+    run(5, tmp_path / "c.h5")
+    parts = Trainer.resume(tmp_path / "c.h5", samples(), epochs=12, device="reference")
+    parts.fit()
+    assert parts.augment == "noisy"
+    for p, q in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())

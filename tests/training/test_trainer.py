@@ -197,6 +197,21 @@ def test_a_tampered_progress_is_refused(tiny: Dataset, tmp_path: Path) -> None:
         Trainer.resume(found, tiny)
 
 
+def test_a_stop_of_an_older_version_goes_on_with_the_same_weights(
+    tiny: Dataset, tmp_path: Path, uninterrupted: list[bytes]
+) -> None:
+    """Version 1 kept counts of every change in place of where connections had been."""
+    with pytest.raises(snnr.Interrupted):
+        trainer(tiny, tmp_path / "c.h5", callbacks=[StopAt(9)]).fit()
+    found = snnr.load(tmp_path / "c.h5")
+    progress = found.rng_state["progress"]
+    del progress["changed"]
+    progress["changes"] = {"0_conv2d.weight": [3, 1], "6_linear.weight": [9, 0]}
+    run = Trainer.resume(found, tiny)
+    run.fit()
+    assert list(state(run))[:-1] == uninterrupted[:-1]
+
+
 def test_training_leaves_the_images_alone(tiny: Dataset) -> None:
     before = tiny.x_train.copy()
     trainer(tiny, epochs=1).fit()
