@@ -5,6 +5,7 @@ spikes are written once, and the backward pass recomputes the potentials instead
 Rows are cut into a fixed number of chunks, so that sums over rows do not depend on the scheduler.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -143,9 +144,17 @@ def _coefficients(
     gain: Float | None, offset: Float | None, channels: int, rows: int, dtype: Any
 ) -> tuple[Float, Float]:
     """gain and offset, 1 and 0 where they are absent, repeated for so many rows."""
+    if gain is None and offset is None:
+        return _plain(channels * rows, np.dtype(dtype))
     one = np.ones(channels, dtype) if gain is None else gain
     nought = np.zeros(channels, dtype) if offset is None else offset
     return np.tile(one, rows), np.tile(nought, rows)
+
+
+@lru_cache(maxsize=64)
+def _plain(count: int, dtype: np.dtype[Any]) -> tuple[Float, Float]:
+    """Ones and zeros, which nobody writes to."""
+    return np.ones(count, dtype), np.zeros(count, dtype)
 
 
 def lif(
