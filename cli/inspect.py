@@ -8,7 +8,6 @@ import numpy as np
 from snnr.cli.common import output_options, percent, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
     from snnr.nn import Layer
     from snnr.optim import Optimizer
@@ -128,9 +127,8 @@ def _rows(layer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _weight(weight: "Parameter", optimizer: "Optimizer | None") -> dict[str, Any]:
-    from snnr.metrics import nonzero
+    from snnr.metrics import nonzero, unreached_neurons, unused_inputs
 
-    alive = weight.numpy() != 0
     count = nonzero(weight)
     state = optimizer.state.get(weight) if optimizer else None
     quantiles = None
@@ -142,13 +140,7 @@ def _weight(weight: "Parameter", optimizer: "Optimizer | None") -> dict[str, Any
         "weights": weight.size,
         "nonzero": count,
         "connectivity": count / max(weight.size, 1),
-        "dead_neurons": _without(alive, 0),
-        "unused_inputs": _without(alive, 1),
+        "dead_neurons": unreached_neurons(weight),
+        "unused_inputs": unused_inputs(weight),
         "theta_quantiles": quantiles,
     }
-
-
-def _without(alive: "NDArray[np.bool_]", axis: int) -> int:
-    """Outputs (axis 0) or inputs (axis 1) of a weight that have no surviving connection."""
-    others = tuple(i for i in range(alive.ndim) if i != axis)
-    return int(np.count_nonzero(~alive.any(axis=others)))

@@ -86,17 +86,17 @@ def _opened(network: Layer) -> list[Layer]:
     return [part for layer in chain(network) for part in layer.layers()]
 
 
-def unreached_neurons(layer: Layer) -> int:
-    """Outputs of a weight layer that no surviving connection reaches."""
-    return _without(layer, axis=0)
+def unreached_neurons(weight: Parameter) -> int:
+    """Outputs of a weight ``[out, in, ...]`` that no surviving connection reaches."""
+    return _without(weight, axis=0)
 
 
-def unused_inputs(layer: Layer) -> int:
-    """Inputs of a weight layer (channels, for a convolution) that no connection leaves."""
-    return _without(layer, axis=1)
+def unused_inputs(weight: Parameter) -> int:
+    """Inputs of a weight (channels, for a convolution) that no surviving connection leaves."""
+    return _without(weight, axis=1)
 
 
-def _without(layer: Layer, axis: int) -> int:
-    weight = layer.own_parameters()["weight"].numpy()
-    others = tuple(i for i in range(weight.ndim) if i != axis)
-    return int(np.count_nonzero(~(weight != 0).any(axis=others)))
+def _without(weight: Parameter, axis: int) -> int:
+    alive = weight.numpy() != 0
+    others = tuple(i for i in range(alive.ndim) if i != axis)
+    return int(np.count_nonzero(~alive.any(axis=others)))

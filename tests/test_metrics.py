@@ -110,6 +110,6 @@ def test_connectivity_and_dead_neurons() -> None:
     conv.weight.data[:, 1] = 0
     assert metrics.connectivity(net) == 18 / 54
     assert metrics.layer_connectivity(net)[0].shape == (3, 2, 3, 3)
-    assert metrics.unreached_neurons(conv) == 1
-    assert metrics.unused_inputs(conv) == 1
+    assert metrics.unreached_neurons(conv.weight) == 1
+    assert metrics.unused_inputs(conv.weight) == 1
     assert metrics.driven_neurons(net) == {"0_conv2d": "3_lif"}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from snnr.errors import ConfigError, ShapeError
 from snnr.kernels import Memory
-from snnr.optim.settings import AdamSettings, Settings
+from snnr.optim.settings import AdamSettings
 from snnr.optim.state import Kept, State
 from snnr.tensor import Parameter
 
@@ -33,7 +33,7 @@ class Optimizer(ABC):
     """
 
     METHOD: ClassVar[str] = ""
-    SETTINGS: ClassVar[type[Settings]] = AdamSettings
+    SETTINGS: ClassVar[type[AdamSettings]] = AdamSettings
     WEIGHT_STATE: ClassVar[Mapping[str, Kept]] = {}
     #: what is kept of every parameter
     MOMENTS: ClassVar[Mapping[str, Kept]] = {"exp_avg": Kept(), "exp_avg_sq": Kept(least=0)}
@@ -43,7 +43,7 @@ class Optimizer(ABC):
     eps: float
     rng: np.random.Generator | None = None
 
-    def __init__(self, params: Iterable[Parameter], settings: Settings) -> None:
+    def __init__(self, params: Iterable[Parameter], settings: AdamSettings) -> None:
         if isinstance(params, Parameter) or not isinstance(params, Iterable):
             raise ConfigError(f"params (={params!r}) must be a list: pass net.parameters()")
         self.params = list(params)
@@ -82,7 +82,7 @@ class Optimizer(ABC):
                 self._count(p)
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> AdamSettings:
         """The settings as they are now."""
         return self.SETTINGS(**{name: getattr(self, name) for name in self.setting_names()})
 

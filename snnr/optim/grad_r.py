@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr.optim.base import Optimizer
-from snnr.optim.settings import GradRSettings, Settings, laplace_location
+from snnr.optim.settings import AdamSettings, GradRSettings, laplace_location
 from snnr.optim.state import Kept
 from snnr.tensor import Parameter
 
@@ -34,7 +34,7 @@ class GradR(Optimizer):
     """
 
     METHOD: ClassVar[str] = "grad-r"
-    SETTINGS: ClassVar[type[Settings]] = GradRSettings
+    SETTINGS: ClassVar[type[AdamSettings]] = GradRSettings
     WEIGHT_STATE: ClassVar[Mapping[str, Kept]] = {
         "theta": Kept(),
         "sign": Kept(np.int8, values=(-1, 1)),

@@ -47,6 +47,10 @@ def start(
     ------
     ConfigError, DataError, DeviceError : a setting, the data set or the device does not fit.
     """
+    if not settings.optimizer.lr > 0:
+        raise ConfigError(
+            f"lr (={settings.optimizer.lr!r}) must be greater than 0: nothing would be trained"
+        )
     device = kernels.resolve(settings.device)
     if settings.threads is not None:
         from snnr.kernels.threads import set_threads  # only now: it loads the compiler

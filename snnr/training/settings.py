@@ -8,7 +8,7 @@ from typing import Any
 
 from snnr.errors import ConfigError
 from snnr.models import MODELS
-from snnr.optim import METHODS, GradRSettings, Settings
+from snnr.optim import METHODS, AdamSettings, GradRSettings
 from snnr.training.losses import LOSSES
 
 #: data set -> network; any other trains mnist_fc
@@ -69,7 +69,7 @@ class RunSettings:
 
     dataset: str
     method: str = _setting("grad-r", "How connections are pruned.", names="snnr.optim:METHODS")
-    optimizer: Settings = field(default_factory=GradRSettings)
+    optimizer: AdamSettings = field(default_factory=GradRSettings)
     net: str = _setting(
         "mnist_fc", "Network.", names="snnr.models:MODELS",
         default_text="what suits the data set",
@@ -164,7 +164,7 @@ def run_settings(dataset: str, recipe: str | None = None, **given: Any) -> RunSe
             raise ConfigError(f"{key} means nothing to method {method!r}; leave it out")
     everything = {**chosen, **asked}
     of_method = {key: value for key, value in everything.items() if takes(method, key)}
-    record = METHODS[method].SETTINGS(**of_method) if method in METHODS else Settings()
+    record = METHODS[method].SETTINGS(**of_method) if method in METHODS else AdamSettings()
     return RunSettings(
         dataset=dataset_name(dataset),
         recipe=recipe,
