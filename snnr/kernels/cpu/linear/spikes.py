@@ -31,7 +31,7 @@ Float = NDArray[np.floating[Any]]
 
 
 @jit()
-def _position(index: Any, start: int, stop: int, bound: int) -> int:
+def position(index: Any, start: int, stop: int, bound: int) -> int:
     """First place in the ascending index[start:stop] whose entry is not below `bound`."""
     while start < stop:
         middle = (start + stop) // 2
@@ -106,7 +106,7 @@ def _walk(matrix: Any, flat: Any, in_place: bool, index: Any, slot: int, count: 
                     start = m * slot if k0 == 0 else cursor[m]
                     stop = m * slot + count[m]
                     if k1 < depth:
-                        stop = _position(index, start, stop, k1)
+                        stop = position(index, start, stop, k1)
                         cursor[m] = stop
                     target = result if whole else acc
                     at = m * columns + first if whole else chunk * width

@@ -3,7 +3,14 @@
 from llvmlite import ir
 from numba import types
 
-from snnr.kernels.cpu.parts.vector import INDEX, Vectors, intrinsic, pointer_to
+from snnr.kernels.cpu.parts.vector import (
+    INDEX,
+    REGISTER,
+    WORD,
+    Vectors,
+    intrinsic,
+    pointer_to,
+)
 
 #: entries that one `active` call looks at
 MASK = 64
@@ -16,16 +23,27 @@ def active(typing_context, flags, offset):  # type: ignore[no-untyped-def]
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         kind = sig.args[0]
         if isinstance(kind.dtype, types.Float):
-            v = Vectors(context, builder, kind, lanes=MASK)
-            loaded = v.load(v.pointer(kind, *args))
-            bits = builder.fcmp_unordered("!=", loaded, v.zero)
+            v = Vectors(context, builder, kind)
+            start = v.pointer(kind, *args)
+            lanes = v.lanes
         else:
-            vector = ir.VectorType(ir.IntType(8), MASK)
-            pointer = pointer_to(context, builder, kind, *args)
-            loaded = builder.load(builder.bitcast(pointer, vector.as_pointer()))
-            loaded.align = 1
-            bits = builder.icmp_unsigned("!=", loaded, ir.Constant(vector, None))
-        return builder.bitcast(bits, ir.IntType(64))
+            start = pointer_to(context, builder, kind, *args)
+            lanes = REGISTER
+        # register by register: compilers make poor code of a mask wider than that
+        bits = ir.Constant(WORD, 0)
+        for first in range(0, MASK, lanes):
+            if isinstance(kind.dtype, types.Float):
+                here = builder.fcmp_unordered("!=", v.load(v.at(start, first)), v.zero)
+            else:
+                vector = ir.VectorType(ir.IntType(8), lanes)
+                place = builder.gep(start, [WORD(first)])
+                loaded = builder.load(builder.bitcast(place, vector.as_pointer()))
+                loaded.align = 1
+                here = builder.icmp_unsigned("!=", loaded, ir.Constant(vector, None))
+            part = builder.bitcast(here, ir.IntType(lanes))
+            part = builder.zext(part, WORD) if lanes < MASK else part
+            bits = builder.or_(bits, builder.shl(part, WORD(first)))
+        return bits
 
     return types.uint64(flags, INDEX), codegen
 
@@ -36,5 +54,15 @@ def lowest(typing_context, bits):  # type: ignore[no-untyped-def]
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return INDEX(types.uint64), codegen
+
+
+@intrinsic
+def population(typing_context, bits):  # type: ignore[no-untyped-def]
+    """How many bits are set."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.ctpop(args[0])
 
     return INDEX(types.uint64), codegen
