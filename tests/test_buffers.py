@@ -1,9 +1,12 @@
 """Large arrays are reused, and nothing of a training step outlives it."""
 
 import gc
+import os
+import threading
 import tracemalloc
 
 import numpy as np
+import pytest
 
 from snnr import functional as F
 from snnr import models
@@ -43,6 +46,58 @@ def test_trim_gives_back_only_what_nobody_uses():
     assert buffers.trim() > 0
     assert buffers.held() < before
     np.testing.assert_array_equal(kept, 3)
+
+
+FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@FORK
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("size", [1 << 17, 1 << 22])
+def test_a_forked_process_writes_to_memory_of_its_own(size):
+    """Blocks in use and blocks handed out again after the fork, small ones and huge pages."""
+    before = buffers.zeros(size, np.uint8)
+    idle = buffers.empty(2 * size, np.uint8)
+    del idle
+    (here, there) = os.pipe()
+    child = os.fork()
+    if child == 0:
+        again = buffers.empty(2 * size, np.uint8)
+        before.fill(7)
+        again.fill(7)
+        os.write(there, b"written")
+        os._exit(0)
+    assert os.read(here, 7) == b"written"
+    again = buffers.empty(2 * size, np.uint8)
+    again.fill(3)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not before.any()
+    assert (again == 3).all()
+    os.close(here)
+    os.close(there)
+
+
+@FORK
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_fork_while_another_thread_allocates_leaves_the_pool_usable():
+    stop = threading.Event()
+
+    def churn():
+        while not stop.is_set():
+            buffers.empty(1 << 17, np.uint8)
+
+    worker = threading.Thread(target=churn)
+    worker.start()
+    try:
+        for _ in range(50):
+            child = os.fork()
+            if child == 0:
+                buffers.empty(1 << 18, np.uint8)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        worker.join()
 
 
 def _step(network, optimizer, images, target):

@@ -14,7 +14,7 @@ import numba
 import pytest
 from numba.core.errors import NumbaPerformanceWarning
 
-from snnr.kernels import jit
+from snnr.kernels import cache
 
 ROOT = Path(__file__).resolve().parent.parent
 POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
@@ -36,15 +36,22 @@ print(json.dumps(dict(w=float(w[0]), warm=warm, warm_after=jit.cache_is_warm(),
 
 
 def run(script: str, cwd: Path = ROOT, **environment: object) -> Any:
-    """The JSON that `script` prints."""
+    """The JSON that `script` prints; it says nothing else."""
+    told, said = listen(script, cwd, **environment)
+    assert said == ""
+    return told
+
+
+def listen(script: str, cwd: Path = ROOT, **environment: object) -> tuple[Any, str]:
+    """The JSON that `script` prints, and what it says on standard error."""
     clean = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
+        [sys.executable, "-c", script],
         cwd=cwd, env=clean | {name: str(value) for name, value in environment.items()},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout), done.stderr
 
 
 @pytest.fixture
@@ -76,6 +83,61 @@ def test_a_changed_helper_is_never_served_from_the_cache(copy: Path) -> None:
     assert changed["folder"] != first["folder"]
 
 
+def test_a_change_in_another_backend_leaves_the_cache_warm(copy: Path) -> None:
+    script = "import json; from snnr.kernels import jit; print(json.dumps(str(jit._FOLDER)))"
+    folder = run(script, copy, NUMBA_CACHE_DIR=copy)
+    for name in ("reference/conv.py", "reference/new.py", "cuda/conv.py", "operations.py"):
+        path = copy / "snnr/kernels" / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            file.write("# changed\n")
+        assert run(script, copy, NUMBA_CACHE_DIR=copy) == folder, name
+    for name in ("cpu/parts/rows.py", "cpu/parts/new.py", "jit.py", "rules.py"):
+        with (copy / "snnr/kernels" / name).open("a") as file:
+            file.write("# changed\n")
+        changed = run(script, copy, NUMBA_CACHE_DIR=copy)
+        assert changed != folder, name
+        folder = changed
+
+
+def flip(content: bytes) -> bytes:
+    """The middle bit is another."""
+    half = len(content) // 2
+    return content[:half] + bytes([content[half] ^ 8]) + content[half + 1 :]
+
+
+@pytest.mark.parametrize("ending", ["*.nbi", "*.nbc"])
+@pytest.mark.parametrize(
+    "damage", [flip, lambda content: content[:-100], lambda content: b""], ids=["flip", "cut", "0"]
+)
+def test_a_damaged_file_is_made_anew(ending: str, damage: Any, tmp_path: Path) -> None:
+    first = run(ADAM, NUMBA_CACHE_DIR=tmp_path)
+    files = list(tmp_path.rglob(ending))
+    assert len(files) > 2
+    for path in files:
+        path.write_bytes(damage(path.read_bytes()))
+    told, said = listen(ADAM, NUMBA_CACHE_DIR=tmp_path)
+    assert told["w"] == first["w"] == -0.5
+    assert told["compiled"]
+    assert "is damaged" in said
+    assert said.count("RuntimeWarning") == 1
+    again = run(ADAM, NUMBA_CACHE_DIR=tmp_path)
+    assert (again["w"], again["compiled"], again["loaded"]) == (-0.5, False, True)
+
+
+@POSIX
+def test_a_full_disk_stops_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files fails in the same place as a full disk, and needs no root."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"
+    told, said = listen(limit + ADAM, NUMBA_CACHE_DIR=tmp_path)
+    assert told["w"] == -0.5
+    assert "cannot be written to (File too large)" in said
+    assert said.count("RuntimeWarning") == 1
+    assert not list(tmp_path.rglob("*.tmp.*"))
+    again = run(ADAM, NUMBA_CACHE_DIR=tmp_path)
+    assert (again["w"], again["compiled"]) == (-0.5, True)
+
+
 @POSIX
 def test_without_a_writable_home_the_temporary_folder_serves(tmp_path: Path) -> None:
     file = tmp_path / "file"
@@ -101,19 +163,52 @@ def test_without_any_writable_folder_kernels_compile_uncached(tmp_path: Path) ->
 def test_a_folder_that_others_can_write_to_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path / "first"))
+    monkeypatch.setattr(cache.config, "CACHE_DIR", str(tmp_path / "first"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
-    folder = jit.cache_folder()
+    folder = cache.cache_folder()
     assert folder is not None
     assert folder.is_relative_to(tmp_path / "first")
     folder.chmod(0o777)
-    second = jit.cache_folder()
+    second = cache.cache_folder()
     assert second is not None
     assert second.is_relative_to(tmp_path / "second")
     second.rmdir()
     second.symlink_to(tmp_path, target_is_directory=True)
-    third = jit.cache_folder()
+    third = cache.cache_folder()
     assert third is None or not third.is_relative_to(tmp_path)
+
+
+@POSIX
+def test_a_folder_that_others_could_replace_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = tmp_path / "common"
+    (common / "mine").mkdir(parents=True, mode=0o700)
+    (tmp_path / "link").symlink_to(common / "mine", target_is_directory=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+    for mode, used in ((0o777, False), (0o1777, True), (0o700, True)):
+        common.chmod(mode)
+        for place in (common / "mine", common / "mine" / ".." / "mine", tmp_path / "link"):
+            monkeypatch.setattr(cache.config, "CACHE_DIR", str(place))
+            folder = cache.cache_folder()
+            assert folder is not None
+            assert folder.is_relative_to(place if used else tmp_path / "second")
+
+
+@POSIX
+def test_a_folder_of_somebody_else_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cache.unreachable(tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert cache.unreachable(tmp_path) == (tmp_path.stat().st_uid == 0)
+    monkeypatch.undo()
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o770)
+    monkeypatch.setattr(cache, "_own_group", lambda group: False)
+    assert not cache.unreachable(tmp_path / "shared")
+    monkeypatch.setattr(cache, "_own_group", lambda group: True)
+    assert cache.unreachable(tmp_path / "shared")
 
 
 def test_folders_out_of_use_are_removed(tmp_path: Path) -> None:
@@ -125,7 +220,7 @@ def test_folders_out_of_use_are_removed(tmp_path: Path) -> None:
     for name in names[1:]:
         os.utime(tmp_path / name, (now - 40 * 86400, now - 40 * 86400))
     (tmp_path / "ffffffffffffffff").touch()
-    jit.remove_stale(tmp_path / names[2])
+    cache.remove_stale(tmp_path / names[2])
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {*names, "ffffffffffffffff"} - {names[1]}
 
@@ -133,16 +228,16 @@ def test_folders_out_of_use_are_removed(tmp_path: Path) -> None:
 def test_a_folder_in_use_is_marked_and_a_fresh_one_sweeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(cache.config, "CACHE_DIR", str(tmp_path))
     month_ago = time.time() - 40 * 86400
     stale = tmp_path / "snnr-kernels" / "0123456789abcdef"
     stale.mkdir(parents=True, mode=0o700)
     os.utime(stale, (month_ago, month_ago))
-    folder = jit.cache_folder()
+    folder = cache.cache_folder()
     assert folder is not None
     assert not stale.exists()
     os.utime(folder, (month_ago, month_ago))
-    assert jit.cache_folder() == folder
+    assert cache.cache_folder() == folder
     assert folder.stat().st_mtime > time.time() - 60
 
 

@@ -21,6 +21,7 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.kernels.backend",),
     ("snnr.kernels.reference",),
     ("snnr.kernels.threads",),
+    ("snnr.kernels.cache",),
     ("snnr.kernels.jit",),
     ("snnr.kernels.cpu",),
     ("snnr.kernels.buffers",),

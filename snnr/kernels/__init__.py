@@ -26,7 +26,9 @@ def table(device: str) -> Mapping[str, Callable[..., Any]]:
         from snnr.kernels import threads
         from snnr.kernels.cpu import OPERATIONS
 
-        return MappingProxyType(dict(threads.in_turn(OPERATIONS)))
+        functions = dict(threads.in_turn(OPERATIONS))
+        threads.refuse_after_fork(functions, OPERATIONS)
+        return MappingProxyType(functions)
     if device == "reference":
         from snnr.kernels.reference import OPERATIONS
     elif device == "cuda":

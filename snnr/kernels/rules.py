@@ -22,6 +22,13 @@ _ONE: Any = np.int8(1)
 _TWO: Any = np.int8(2)
 _FOUR: Any = np.int8(4)
 
+_WORD = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+_EVEN = np.uint64(0xD2511F53)
+_ODD = np.uint64(0xCD9E8D57)
+_STEP0 = np.uint64(0x9E3779B9)
+_STEP1 = np.uint64(0xBB67AE85)
+
 ATAN = 0
 SIGMOID = 1
 FAST_SIGMOID = 2
@@ -273,3 +280,25 @@ def grad_r_weight(theta: float, sign: int) -> float:
     if theta <= _ZERO:
         return _ZERO
     return sign * theta
+
+
+# Random words. Everything is uint64 and below 2^32 in every product, so that nothing overflows.
+
+
+def philox(low: Any, high: Any, key: Any) -> tuple[Any, Any, Any, Any]:
+    """Philox 4x32-10 (Salmon, Moraes, Dror & Shaw, SC 2011): four 32-bit words, as uint64.
+
+    The counter is given as its lower and upper 64 bits, the key as 64 bits.
+    """
+    c0, c1, c2, c3 = low & _WORD, low >> _HALF, high & _WORD, high >> _HALF
+    k0, k1 = key & _WORD, key >> _HALF
+    for _ in range(10):
+        even = _EVEN * c0
+        odd = _ODD * c2
+        c0 = (odd >> _HALF) ^ c1 ^ k0
+        c2 = (even >> _HALF) ^ c3 ^ k1
+        c1 = odd & _WORD
+        c3 = even & _WORD
+        k0 = (k0 + _STEP0) & _WORD
+        k1 = (k1 + _STEP1) & _WORD
+    return c0, c1, c2, c3

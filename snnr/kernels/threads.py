@@ -9,6 +9,11 @@ Python threads launch together, so the operations then take turns (`in_turn`).
 Numba sizes the pool when it is imported: `NUMBA_NUM_THREADS`, else the cores this process may run
 on (`OMP_NUM_THREADS` does not count). The number in use can be lowered later, and that number
 belongs to the *calling Python thread*: another thread starts with the whole pool.
+
+A forked child inherits the pool without its threads. TBB and workqueue notice and start new ones;
+GNU OpenMP ends the child, so there the operations are replaced by an error (`refuse_after_fork`).
+Locks that a thread may hold for long are taken around a fork, so that no child inherits one that
+nobody will release.
 """
 
 import ctypes
@@ -16,7 +21,7 @@ import os
 import site
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -24,8 +29,9 @@ from typing import Any
 
 import numba
 from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, DeviceError
 
 NOT_STARTED = "not started"
 
@@ -34,6 +40,9 @@ _TBB_NAMES = {"linux": "libtbb.so.12", "darwin": "libtbb.12.dylib", "win32": "tb
 _TBB_INTERFACE = 12060
 _settled = False
 _turn = threading.RLock()
+#: taken around a fork, in the order in which an operation takes them
+_held_over_fork: list[Any] = [_turn, global_compiler_lock]
+_to_refuse: list[tuple[MutableMapping[str, Any], tuple[str, ...]]] = []
 
 
 def _load_tbb() -> bool:
@@ -128,3 +137,44 @@ def _alone(operation: Callable[..., Any]) -> Callable[..., Any]:
             return operation(*args, **kwargs)
 
     return waits
+
+
+def hold_over_fork(lock: threading.Lock) -> None:
+    """Have a lock that operations take, and take no other one inside, free in forked children."""
+    _held_over_fork.append(lock)
+
+
+def refuse_after_fork(functions: MutableMapping[str, Any], names: Iterable[str]) -> None:
+    """In a forked child that cannot run kernels, replace these functions by one that says so."""
+    _to_refuse.append((functions, tuple(names)))
+
+
+def _refused(*args: Any, **kwargs: Any) -> None:
+    raise DeviceError(
+        "this process was forked from one whose kernels already ran on OpenMP, which cannot go on "
+        "in a forked process: start it with multiprocessing.get_context('spawn') or 'forkserver', "
+        "or use the threading layer tbb (pip install tbb), which survives a fork"
+    )
+
+
+def _before_fork() -> None:
+    for lock in _held_over_fork:
+        lock.acquire()
+
+
+def _after_fork() -> None:
+    for lock in reversed(_held_over_fork):
+        lock.release()
+
+
+def _in_child() -> None:
+    _after_fork()
+    if layer() == "omp" and sys.platform.startswith("linux"):
+        for functions, names in _to_refuse:
+            functions.update(dict.fromkeys(names, _refused))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child
+    )

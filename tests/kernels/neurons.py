@@ -5,7 +5,7 @@ import numpy as np
 from snnr.kernels import rules
 from snnr.kernels.reference import OPERATIONS
 
-from .harness import NOTHING, normal
+from .harness import normal
 
 KINDS = {
     "paper": rules.lif_neuron(),
@@ -69,4 +69,4 @@ def held_reset(generator, shape, dtype=np.float32):
     return (generator.random(shape) < 0.3).astype(dtype)
 
 
-__all__ = ["KINDS", "NOTHING", "SMOOTH", "exact_input", "held_reset", "safe_input"]
+__all__ = ["KINDS", "SMOOTH", "exact_input", "held_reset", "safe_input"]

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from snnr.kernels.operations import Hints
+
 from .harness import compare, normal, pruned, spikes
 
 # batch, (height, width), channels in, channels out, kernel, stride, padding
@@ -57,7 +59,7 @@ def test_conv2d(kernels, case, kind):
             stride=stride,
             padding=padding,
             out=out,
-            connectivity=connectivity,
+            hints=Hints(connectivity=connectivity),
         )
 
 
@@ -76,7 +78,7 @@ def test_conv2d_input_grad(kernels, case, connectivity):
             stride=stride,
             padding=padding,
             dx=np.empty((batch, *size, ci), np.float32),
-            connectivity=hint,
+            hints=Hints(connectivity=hint),
         )
 
 
@@ -109,4 +111,14 @@ def test_float64(kernels, dtype):
     compare(kernels, "conv2d", ("out",), x=x, w=w, bias=None, out=np.empty_like(dy), **common)
     compare(kernels, "conv2d_weight_grad", ("dw",), x=x, dy=dy, dw=np.empty_like(w), **common)
     dx = np.empty(x.shape)
+    compare(kernels, "conv2d_input_grad", ("dx",), dy=dy, w=w, dx=dx, **common)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_no_images(kernels, dtype):
+    x, w = np.empty((0, 5, 5, 3), dtype), normal(np.random.default_rng(4), (3, 3, 3, 4))
+    dy, common = np.empty((0, 5, 5, 4), np.float32), {"stride": (1, 1), "padding": (1, 1)}
+    compare(kernels, "conv2d", ("out",), x=x, w=w, bias=None, out=dy, **common)
+    compare(kernels, "conv2d_weight_grad", ("dw",), x=x, dy=dy, dw=np.empty_like(w), **common)
+    dx = np.empty(x.shape, np.float32)
     compare(kernels, "conv2d_input_grad", ("dx",), dy=dy, w=w, dx=dx, **common)

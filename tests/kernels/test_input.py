@@ -26,6 +26,13 @@ def test_normalise(kernels, shape):
     compare(kernels, "normalise", ("out",), **arguments(shape)[1])
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_normalise_floats(kernels, shape):
+    common = arguments(shape)[1]
+    common["images"] = np.random.default_rng(1).random(shape[:4], np.float32)
+    compare(kernels, "normalise", ("out",), **common)
+
+
 @pytest.mark.parametrize("spread", [0.3, 3.0])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_random_affine(kernels, shape, spread):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from snnr.kernels.operations import Hints
+
 from .harness import compare, normal, pruned, spikes
 
 SHAPES = [(1, 1, 1), (3, 17, 1), (1, 130, 33), (33, 64, 130), (130, 33, 17), (64, 3, 65)]
@@ -64,7 +66,7 @@ def test_linear_over_spikes_and_survivors(kernels, shape, connectivity):
             bias=normal(generator, (o,)),
             out=np.empty((m, o), np.float32),
             scale=2.0,
-            connectivity=connectivity,
+            hints=Hints(connectivity=connectivity),
         )
 
 
@@ -96,7 +98,7 @@ def test_linear_input_grad(kernels, shape, connectivity):
             w=w,
             dx=dx,
             scale=0.5,
-            connectivity=hint,
+            hints=Hints(connectivity=hint),
         )
     compare(kernels, "linear_input_grad", ("dx",), dy=dy, w=w, dx=dx)
 
@@ -138,3 +140,99 @@ def test_panels_deeper_than_a_block(kernels):
     x, w = spikes(generator, (m, k), 0.3), normal(generator, (k, o))
     out = np.empty((m, o), np.float32)
     compare(kernels, "linear", ("out",), x=x, w=w, bias=normal(generator, (o,)), out=out)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_nothing_times_anything(kernels, dtype):
+    """scale = 0 leaves the bias; no background, list or quotient makes a NaN of it."""
+    generator = np.random.default_rng(11)
+    (m, k, o) = (20, 40, 33)
+    kind = np.float64 if dtype == "float64" else np.float32
+    x = np.full((m, k), -0.4, kind)
+    if dtype == "uint8":
+        x = spikes(generator, (m, k), 0.1)
+    w, dy = normal(generator, (k, o), kind), normal(generator, (m, o), kind)
+    out, dx, dw = np.empty((m, o), kind), np.empty((m, k), kind), np.empty((k, o), kind)
+    bias = normal(generator, (o,), kind)
+    compare(kernels, "linear", ("out",), x=x, w=w, bias=bias, out=out, scale=0.0)
+    compare(kernels, "linear", ("out",), x=x, w=w, bias=None, out=out, scale=0.0)
+    compare(kernels, "linear_input_grad", ("dx",), dy=dy, w=w, dx=dx, scale=0.0)
+    compare(kernels, "linear_weight_grad", ("dw",), x=x, dy=dy, dw=dw, scale=0.0)
+
+
+@pytest.mark.parametrize("background", [1e4, np.inf, np.nan])
+def test_a_row_far_from_a_large_background(kernels, background):
+    """One sample or one feature is small where most of the rest is one large number."""
+    generator = np.random.default_rng(12)
+    (m, k, o) = (33, 64, 40)
+    for row in (True, False):
+        x = np.full((m, k), background, np.float32)
+        if row:
+            x[7] = normal(generator, (k,))
+        else:
+            x[:, 7] = normal(generator, (m,))
+        w, dy = normal(generator, (k, o)), normal(generator, (m, o))
+        out, dw = np.empty((m, o), np.float32), np.empty((k, o), np.float32)
+        with np.errstate(invalid="ignore"):
+            done = compare(kernels, "linear", ("out",), x=x, w=w, bias=None, out=out)
+            compare(kernels, "linear_weight_grad", ("dw",), x=x, dy=dy, dw=dw)
+        kernels["linear"](x, w, None, out)
+        kernels["linear_weight_grad"](x, dy, dw)
+        if row:
+            np.testing.assert_allclose(out[7], done["out"][7], rtol=0, atol=1e-5)
+        else:
+            exact = x[:, 7].astype(np.float64) @ dy
+            np.testing.assert_allclose(dw[7], exact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("connectivity", [1.0, 0.02])
+def test_only_needed_gradients(kernels, connectivity):
+    """What is not needed is zero, whatever its gradient is, at every time step."""
+    generator = np.random.default_rng(13)
+    (steps, n, k, o) = (3, 20, 70, 65)
+    w = pruned(generator, (k, o), connectivity, np.float32)
+    dy = normal(generator, (steps * n, o))
+    dy[5, 3] = np.nan
+    hints = Hints(connectivity=connectivity, needed=spikes(generator, (n, k), 0.5))
+    dx = np.empty((steps * n, k), np.float32)
+    w[:, 3] = 1
+    compare(kernels, "linear_input_grad", ("dx",), dy=dy, w=w, dx=dx, scale=2.0, hints=hints)
+
+
+def test_lists_of_the_forward_pass_serve_the_backward_pass(kernels):
+    generator = np.random.default_rng(14)
+    (m, k, o) = (60, 40, 10)
+    x, w, dy = spikes(generator, (m, k), 0.2), normal(generator, (k, o)), normal(generator, (m, o))
+    hints = Hints()
+    out, dw, again = np.empty((m, o), np.float32), *np.empty((2, k, o), np.float32)
+    compare(kernels, "linear", ("out",), x=x, w=w, bias=None, out=out, hints=hints)
+    compare(kernels, "linear_weight_grad", ("dw",), x=x, dy=dy, dw=dw, hints=hints)
+    kernels["linear_weight_grad"](x, dy, dw, hints=hints)
+    kernels["linear_weight_grad"](x, dy, again)
+    np.testing.assert_array_equal(dw, again)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (4, 0, 3)])
+def test_empty(kernels, shape):
+    (m, k, o) = shape
+    w, dy = np.ones((k, o), np.float32), np.ones((m, o), np.float32)
+    for x in (np.ones((m, k), np.float32), np.ones((m, k), np.uint8)):
+        out, dw = np.empty((m, o), np.float32), np.empty((k, o), np.float32)
+        compare(kernels, "linear", ("out",), x=x, w=w, bias=np.ones(o, np.float32), out=out)
+        compare(kernels, "linear_weight_grad", ("dw",), x=x, dy=dy, dw=dw)
+    dx = np.empty((m, k), np.float32)
+    compare(kernels, "linear_input_grad", ("dx",), dy=dy, w=w, dx=dx)
+    compare(kernels, "matmul", ("out",), a=dy.T, b=dy, out=np.empty((o, o), np.float32))
+    compare(kernels, "bias_grad", ("db",), dy=dy, db=np.empty(o, np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_infinity_and_nan_of_an_input_reach_the_output(kernels, dtype):
+    generator = np.random.default_rng(15)
+    x, w = normal(generator, (20, 33), dtype), normal(generator, (33, 40), dtype)
+    x[2, 3], x[5, 7] = np.nan, np.inf
+    out = np.empty((20, 40), dtype)
+    for background in (None, -0.4):
+        if background:
+            x[np.isfinite(x)] = background
+        compare(kernels, "linear", ("out",), x=x, w=w, bias=None, out=out)

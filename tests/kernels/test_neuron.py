@@ -9,14 +9,14 @@ import pytest
 from snnr.kernels import rules
 
 from .harness import compare, normal
-from .neurons import KINDS, NOTHING, SMOOTH, exact_input, held_reset, safe_input
+from .neurons import KINDS, SMOOTH, exact_input, held_reset, safe_input
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "lif_sequences.h5"
 # time steps, rows, channels
 SHAPES = [(1, 1, 1), (4, 5, 3), (8, 3, 17), (3, 33, 33), (2, 7, 64), (5, 2, 130)]
 
 
-def run_both(kernels, neuron, shape, static, held=NOTHING, dtype=np.float32, seed=0):
+def run_both(kernels, neuron, shape, static, held=None, dtype=np.float32, seed=0):
     """Forward and backward of one neuron on one shape."""
     generator = np.random.default_rng(seed)
     (steps, rows, channels) = shape
@@ -51,12 +51,12 @@ def test_lif(kernels, kind, shape, static):
 @pytest.mark.parametrize("kind", SMOOTH)
 def test_smooth_lif(kernels, kind, held, static):
     shape = (5, 3, 17)
-    mask = held_reset(np.random.default_rng(1), shape) if held else NOTHING
+    mask = held_reset(np.random.default_rng(1), shape) if held else None
     run_both(kernels, SMOOTH[kind], shape, static, mask)
 
 
 def test_float64(kernels):
-    shape, nothing = (4, 5, 3), NOTHING.astype(np.float64)
+    shape, nothing = (4, 5, 3), None
     held = held_reset(np.random.default_rng(1), shape, np.float64)
     for static in (True, False):
         run_both(kernels, KINDS["not detached"], shape, static, nothing, np.float64)
@@ -71,15 +71,74 @@ def test_ties_at_the_threshold_fire(kernels, kind):
     x, gain, offset = exact_input(generator, shape)
     common = {"x": x, "gain": gain, "offset": offset, "neuron": KINDS[kind]}
     out = np.empty(shape, np.uint8)
-    compare(kernels, "lif", ("out",), out=out, held=NOTHING, **common)
+    compare(kernels, "lif", ("out",), out=out, held=None, **common)
 
 
 def test_half_the_threshold_fires_every_second_step(every_kernels):
     x = np.full((1, 1, 3), 0.5, np.float32)
     out = np.empty((4, 1, 3), np.uint8)
     start = (x, np.ones(3, "f4"), np.zeros(3, "f4"), rules.if_neuron())
-    every_kernels["lif"](*start, NOTHING, out)
+    every_kernels["lif"](*start, None, out)
     assert out[:, 0, 0].tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("kind", ["paper", "soft, not detached"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lif_from_given_potentials(kernels, shape, kind, static, dtype):
+    (steps, rows, channels) = shape
+    generator = np.random.default_rng(7)
+    x = normal(generator, (1 if static else steps, rows, channels), dtype)
+    common = {"x": x, "gain": None, "offset": None, "neuron": KINDS[kind]}
+    common["start"] = normal(generator, (rows, channels), dtype)
+    out, end = np.empty(shape, np.uint8), np.empty((rows, channels), dtype)
+    compare(kernels, "lif", ("out", "end"), held=None, out=out, end=end, floor=1.0, **common)
+    compare(kernels, "lif_potential", ("out_v",), out_v=np.empty(shape, dtype), floor=1, **common)
+    dout, dz = normal(generator, shape, dtype), np.empty_like(x)
+    sums = {"sum_dz": None, "sum_dzx": None}
+    compare(
+        kernels, "lif_grad", ("dz",), held=None, dout=dout, dz=dz, floor=1.0, **sums, **common
+    )
+
+
+def test_a_sequence_in_pieces_is_the_whole(every_kernels):
+    """Potentials handed from piece to piece, in place; spikes and gradients as in one go."""
+    (_, rows, channels) = shape = (7, 5, 33)
+    generator = np.random.default_rng(8)
+    x, neuron = normal(generator, shape), KINDS["paper"]
+    gain, offset = normal(generator, (2, channels))
+    whole, pieces = np.empty((2, *shape), np.uint8)
+    every_kernels["lif"](x, gain, offset, neuron, None, whole)
+    state = np.zeros((rows, channels), np.float32)
+    for part in (slice(0, 3), slice(3, 4), slice(4, 7)):
+        every_kernels["lif"](
+            x[part], gain, offset, neuron, None, pieces[part], start=state, end=state
+        )
+    np.testing.assert_array_equal(pieces, whole)
+    out_v = np.empty(shape, np.float32)
+    every_kernels["lif_potential"](x, gain, offset, neuron, out_v)
+    np.testing.assert_array_equal(state, out_v[-1])
+
+
+def test_nothing_to_do(kernels):
+    """No rows: nothing happens, and nothing is read out of bounds."""
+    none, wide = np.empty((3, 0, 5), np.float32), np.ones(5, np.float32)
+    common = {"x": none, "gain": wide, "offset": wide, "neuron": KINDS["paper"]}
+    compare(kernels, "lif", ("out",), out=np.empty((3, 0, 5), np.uint8), held=None, **common)
+    compare(
+        kernels, "lif_grad", ("dz", "sum_dz", "sum_dzx"), held=None, dout=none, dz=none.copy(),
+        sum_dz=wide.copy(), sum_dzx=wide.copy(), **common,
+    )  # fmt: skip
+    flat = np.ones((2, 1, 1, 4, 5), np.float32)  # an image too low for a window
+    small = np.empty((2, 1, 0, 2, 5), np.uint8)
+    common["x"] = flat
+    compare(kernels, "lif_pool", ("out", "index"), out=small, index=small.copy(), **common)
+    compare(
+        kernels, "lif_pool_grad", ("dz", "sum_dz", "sum_dzx"), index=small,
+        dout=np.empty(small.shape, np.float32), dz=flat.copy(), sum_dz=wide.copy(),
+        sum_dzx=wide.copy(), **common,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [-100.0, 100.0])
@@ -88,7 +147,7 @@ def test_silent_and_saturated(kernels, value):
     x = np.full(shape, value, np.float32)
     common = {"gain": np.ones(17, "f4"), "offset": np.zeros(17, "f4"), "neuron": KINDS["paper"]}
     out = np.empty(shape, np.uint8)
-    compare(kernels, "lif", ("out",), x=x, held=NOTHING, out=out, **common)
+    compare(kernels, "lif", ("out",), x=x, held=None, out=out, **common)
 
 
 @pytest.mark.parametrize("static", [True, False])
@@ -153,7 +212,6 @@ def test_lif_pool_float64(kernels):
 
 def test_recorded_sequences(every_kernels):
     """36 recorded cases: spikes equal, membrane and input gradient to 1e-12 relative."""
-    nothing = np.empty((0, 0, 0))
     with h5py.File(FIXTURE) as file:
         assert len(file) == 36
         for case in file.values():
@@ -169,9 +227,9 @@ def test_recorded_sequences(every_kernels):
             start = (x, np.ones(x.shape[2]), np.zeros(x.shape[2]), neuron)
             out, v, dz = np.empty(x.shape, np.uint8), np.empty_like(x), np.empty_like(x)
             (sum_dz, sum_dzx) = np.empty((2, x.shape[2]))
-            every_kernels["lif"](*start, nothing, out)
+            every_kernels["lif"](*start, None, out)
             every_kernels["lif_potential"](*start, v)
-            every_kernels["lif_grad"](*start, nothing, ds, dz, sum_dz, sum_dzx)
+            every_kernels["lif_grad"](*start, None, ds, dz, sum_dz, sum_dzx)
             np.testing.assert_array_equal(out, case["spike_seq"][()])
             for result, name in ((v, "v_seq"), (dz, "grad_x_seq")):
                 recorded = case[name][()]

@@ -23,6 +23,52 @@ def test_variance_beside_a_large_mean(kernels):
     np.testing.assert_allclose(expected["var"], 1, atol=0.2)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("place", [0, 3, 700, 1999])
+def test_variance_beside_a_distant_row(kernels, place, scale):
+    """One row far from the others, wherever it is, costs the variance no digits."""
+    x = scale * normal(np.random.default_rng(1), (2000, 17))
+    x[place] = 3000 * scale
+    (mean, var) = np.empty((2, 17), np.float32)
+    compare(kernels, "batch_norm_stats", ("mean", "var"), x=x, mean=mean, var=var)
+    kernels["batch_norm_stats"](x, mean, var)
+    np.testing.assert_allclose(var, x.astype(np.float64).var(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 500])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_running_statistics_and_folding(kernels, rows, dtype):
+    generator = np.random.default_rng(6)
+    mean, scale, shift, running_mean = normal(generator, (4, 33), dtype)
+    var, running_var = np.square(normal(generator, (2, 33), dtype))
+    compare(
+        kernels, "update_running", (), updated=("running_mean", "running_var"), mean=mean, var=var,
+        rows=rows, momentum=0.3, running_mean=running_mean, running_var=running_var,
+    )  # fmt: skip
+    inv_std, gain, offset = np.empty((3, 33), dtype)
+    compare(
+        kernels, "fold_norm", ("inv_std", "gain", "offset"), mean=mean, var=var, scale=scale,
+        shift=shift, eps=1e-5, inv_std=inv_std, gain=gain, offset=offset,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradients_in_evaluation(kernels, shape, dtype):
+    generator = np.random.default_rng(7)
+    common = grad_arguments(generator, shape, dtype)
+    common["gain"] = common.pop("scale") * common["inv_std"]
+    x, dy = common.pop("x"), normal(generator, shape, dtype)
+    compare(
+        kernels, "batch_norm_eval_grad", ("dscale", "dshift", "dx"), floor=1.0, x=x, dy=dy,
+        dx=np.empty_like(x), **common,
+    )  # fmt: skip
+    compare(
+        kernels, "norm_lif_eval_grad", ("dscale", "dshift"), updated=("dz",), floor=1.0, dz=dy,
+        sum_dz=dy.sum(axis=0), sum_dzx=(dy * x).sum(axis=0), **common,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_batch_norm(kernels, shape):
     generator = np.random.default_rng(2)

@@ -35,17 +35,21 @@ def moments(generator, size, dtype):
 def test_adam_step(kernels, size, dtype):
     generator = np.random.default_rng(0)
     (w, g) = normal(generator, (2, size), dtype)
-    compare(
-        kernels,
-        "adam_step",
-        (),
-        updated=("w", "m", "v"),
-        w=w,
-        g=g,
-        step_size=0.01,
-        **moments(generator, size, dtype),
-        **ADAM,
-    )
+    w[::3] = 0
+    g[::6] = 0
+    state = moments(generator, size, dtype)
+    state["m"][::6] = 0
+    for updated, counts in ((), None), (("counts",), np.array([7, 5, 3])):
+        compare(
+            kernels, "adam_step", (), updated=("w", "m", "v", *updated), w=w, g=g, step_size=0.01,
+            counts=counts, **state, **ADAM,
+        )  # fmt: skip
+
+
+def test_adam_of_a_shaped_weight(kernels):
+    (w, g, m, v) = normal(np.random.default_rng(4), (4, 3, 3, 5, 7))
+    common = {"step_size": 0.01, "m": m, "v": v * v, **ADAM}
+    compare(kernels, "adam_step", (), updated=("w", "m", "v"), w=w, g=g, **common)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -60,7 +64,8 @@ def test_grad_r_step(kernels, size, prior, mu, dtype):
         kernels,
         "grad_r_step",
         (),
-        updated=("w", "theta", "m", "v"),
+        updated=("w", "theta", "sign", "m", "v", "counts"),
+        counts=np.array([7, 5, 3]),
         step_size=0.02,
         prior=prior,
         mu=mu,
@@ -76,7 +81,8 @@ def test_grad_r_sgd_step(kernels, size):
         kernels,
         "grad_r_sgd_step",
         (),
-        updated=("w", "theta"),
+        updated=("w", "theta", "sign", "counts"),
+        counts=np.array([7, 5, 3]),
         lr=0.02,
         prior=0.1,
         mu=0.005,
@@ -89,11 +95,58 @@ def test_counts(every_kernels):
     theta = np.array([0.5, 0.001, -0.001, -0.5], np.float32)
     sign = np.array([1, -1, 1, -1], np.int8)
     g = np.array([0, -1, -1, 0], np.float32)
-    counts = every_kernels["grad_r_sgd_step"](w, theta, sign, g, 0.01, 0.0, 0.0)
-    assert counts == (2, 1, 1)
-    assert all(type(count) is int for count in counts)
+    counts = np.array([100, 10, 20])
+    every_kernels["grad_r_sgd_step"](w, theta, sign, g, 0.01, 0.0, 0.0, counts)
+    assert counts.tolist() == [2, 11, 21]
     np.testing.assert_allclose(theta, [0.5, -0.009, 0.009, -0.5], rtol=1e-6)
     assert w[[1, 3]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", ["grad_r_step", "grad_r_sgd_step"])
+def test_a_weight_set_by_hand_is_believed(kernels, form, dtype):
+    """Changed, sign turned, pruned and revived; what was not touched goes on as before."""
+    generator = np.random.default_rng(5)
+    arguments = state(generator, 4099, dtype)
+    w = arguments["w"]
+    w[0::5] = generator.normal(size=w[0::5].size)
+    w[1::5] *= -1
+    w[2::5] = 0
+    w[-1] = -0.0
+    if form == "grad_r_step":
+        arguments |= {"step_size": 0.02, **moments(generator, w.size, dtype), **ADAM}
+    else:
+        arguments["lr"] = 0.02
+    moved = [name for name in ("m", "v") if name in arguments]
+    done = compare(
+        kernels, form, (), updated=("w", "theta", "sign", "counts", *moved), prior=0.1, mu=-1.0,
+        counts=np.zeros(3, np.int64), **arguments,
+    )  # fmt: skip
+    touched = w != arguments["sign"] * np.maximum(arguments["theta"], 0)
+    assert touched[0::5].all()
+    np.testing.assert_array_equal(done["sign"][0::5], np.sign(w[0::5]))
+    alive = done["w"] != 0
+    np.testing.assert_array_equal(np.sign(done["w"][alive]), done["sign"][alive])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [0, *SIZES])
+def test_grad_r_start(kernels, size, dtype):
+    w = normal(np.random.default_rng(6), (size,), dtype)
+    w[::2] = 0
+    w[::4] = -0.0
+    theta, sign = np.empty_like(w), np.empty(size, np.int8)
+    for key in (0, 1 << 63 | 11):
+        done = compare(
+            kernels, "grad_r_start", ("theta", "sign"), w=w, theta=theta, sign=sign, key=key
+        )
+        assert set(np.unique(done["sign"])) <= {-1, 1}
+        if size > 1000:
+            assert abs(done["sign"][::2].mean()) < 0.1
+    # the published bits: the highest of 6627e8d5, e169c58d, bc57ac4c, 9b00dbd8
+    first = np.empty(4, np.int8)
+    kernels["grad_r_start"](np.zeros(4, dtype), np.empty(4, dtype), first, 0)
+    assert first.tolist() == [-1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("case", ["case0", "case1", "case2", "case3"])
@@ -111,8 +164,8 @@ def test_recorded_trajectory(every_kernels, case):
     np.testing.assert_array_equal(sign[judged], recorded["sign"][judged])
     theta, m, v = np.abs(w), np.zeros_like(w), np.zeros_like(w)
     for t, gradient in enumerate(gradients, start=1):
-        before = w.copy()
-        counts = every_kernels["grad_r_step"](
+        before, counts = w.copy(), np.zeros(3, np.int64)
+        every_kernels["grad_r_step"](
             w.reshape(-1),
             theta.reshape(-1),
             sign.reshape(-1),
@@ -126,13 +179,14 @@ def test_recorded_trajectory(every_kernels, case):
             setting["beta2"],
             (1 - setting["beta2"] ** t) ** -0.5,
             setting["eps"],
+            counts,
         )
         changed = (before == 0, w == 0)
-        assert counts == (
+        assert counts.tolist() == [
             np.sum(w != 0),
             np.sum(~changed[0] & changed[1]),
             np.sum(changed[0] & ~changed[1]),
-        )
+        ]
         for k in np.flatnonzero(steps == t):
             there = recorded["theta"][k][judged]
             assert np.max(np.abs(theta[judged] - there)) <= 1e-6

@@ -1,4 +1,4 @@
-"""Pooling and the time-constant mask against the reference."""
+"""Pooling against the reference."""
 
 import numpy as np
 import pytest
@@ -74,33 +74,35 @@ def test_float64(kernels):
     compare(kernels, "avg_pool_grad", ("dx",), dy=dy, dx=dx, **window)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (4, 17), (8, 130), (3, 1031)])
-@pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
-def test_mask_time(kernels, shape, kept):
-    generator = np.random.default_rng(3)
-    mask = spikes(generator, shape[1:], kept)
-    x, s = normal(generator, shape), spikes(generator, shape, 0.3)
-    out, spiking = np.empty(shape, np.float32), np.empty(shape, np.uint8)
-    compare(kernels, "mask_time", ("out",), x=x, mask=mask, factor=2.0, out=out)
-    compare(kernels, "mask_time", ("out",), x=s, mask=mask, factor=1.25, out=out)
-    compare(kernels, "mask_time", ("out",), x=s, mask=mask, factor=1.0, out=spiking)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_is_the_largest_value(every_kernels, kernels, dtype):
+    """In any place of a window, beside numbers, infinity and other NaN."""
+    x = np.zeros((6, 2, 2, 17), dtype)
+    x[0, 0, 0] = x[1, 0, 1] = x[2, 1, 1] = x[3, 1, 0] = x[3, 1, 1] = np.nan
+    x[2, 0, 0] = x[4, 1, 0] = np.inf
+    x[5] = -np.inf
+    out, index = np.empty((6, 1, 1, 17), dtype), np.empty((6, 1, 1, 17), np.uint8)
+    compare(kernels, "max_pool", ("out", "index"), x=x, size=2, stride=2, out=out, index=index)
+    every_kernels["max_pool"](x, 2, 2, out, index)
+    assert np.isnan(out[:4]).all()
+    assert np.isposinf(out[4]).all()
+    assert np.isneginf(out[5]).all()
+    assert index[:, 0, 0, 0].tolist() == [0, 1, 3, 2, 2, 0]
 
 
-def test_mask_time_in_place(kernels):
-    """The backward pass of a masked layer masks its gradient where it lies."""
-    generator = np.random.default_rng(4)
-    x, mask = normal(generator, (3, 130)), spikes(generator, (130,), 0.5)
-    expected = 2 * x * mask
-    kernels["mask_time"](x, mask, 2.0, x)
-    np.testing.assert_array_equal(x, expected)
+def test_average_with_nan(kernels):
+    x = normal(np.random.default_rng(6), (1, 4, 4, 3))
+    x[0, 1, 1, 0] = np.nan
+    x[0, 2, 2, 1] = np.inf
+    out = np.empty((1, 2, 2, 3), np.float32)
+    compare(kernels, "avg_pool", ("out",), x=x, size=2, stride=2, out=out)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 70), (3, 33, 5), (1, 64, 32)])
-def test_swap_last(kernels, shape):
-    (batch, rows, columns) = shape
-    generator = np.random.default_rng(5)
-    out = np.empty((batch, columns, rows), np.float32)
-    compare(kernels, "swap_last", ("out",), x=normal(generator, shape), out=out)
-    x = spikes(generator, shape, 0.3)
-    compare(kernels, "swap_last", ("out",), x=x, out=np.empty((batch, columns, rows), np.uint8))
-    compare(kernels, "swap_last", ("out",), x=normal(generator, shape)[::-1], out=out)
+def test_no_images(kernels):
+    none, index = np.empty((0, 2, 2, 3), np.float32), np.empty((0, 2, 2, 3), np.uint8)
+    window = {"size": 2, "stride": 2}
+    x = np.empty((0, 4, 4, 3), np.float32)
+    compare(kernels, "max_pool", ("out", "index"), x=x, out=none, index=index, **window)
+    compare(kernels, "max_pool_grad", ("dx",), dy=none, index=index, dx=x, **window)
+    compare(kernels, "avg_pool", ("out",), x=x, out=none, **window)
+    compare(kernels, "avg_pool_grad", ("dx",), dy=none, dx=x, **window)

@@ -119,10 +119,10 @@ def test_smooth_lif_gradient(kind, static):
     generator = np.random.default_rng(4)
     x = generator.standard_normal((1 if static else steps, rows, channels))
     (gain, offset), dout = generator.standard_normal((2, 3)), generator.standard_normal(shape)
-    held = np.empty((0, 0, 0))
+    held = None
     if neuron.detach:  # the reset keeps the spikes of the point where the gradient is taken
         held = np.empty(shape)
-        OPERATIONS["lif"](x, gain, offset, neuron, np.empty((0, 0, 0)), held)
+        OPERATIONS["lif"](x, gain, offset, neuron, None, held)
 
     def forward(z):
         out = np.empty(shape)
@@ -137,8 +137,7 @@ def test_smooth_lif_gradient(kind, static):
     np.testing.assert_allclose(sum_dzx, (dz * x).sum(axis=(0, 1)))
     # holding the very spikes changes nothing about the detached gradient
     again = np.empty_like(x)
-    free = np.empty((0, 0, 0))
-    OPERATIONS["lif_grad"](x, gain, offset, neuron, free, dout, again, sum_dz, sum_dzx)
+    OPERATIONS["lif_grad"](x, gain, offset, neuron, None, dout, again, sum_dz, sum_dzx)
     np.testing.assert_allclose(again, dz, rtol=1e-12)
 
 
@@ -173,11 +172,11 @@ def test_lif_pool_is_lif_then_pool():
     generator = np.random.default_rng(6)
     (steps, shape, small) = 3, (3, 2, 5, 4, 2), (3, 2, 2, 2, 2)
     x, neuron = 1 + generator.standard_normal(shape), rules.lif_neuron()
-    (gain, offset), held = generator.standard_normal((2, 2)), np.empty((0, 0, 0))
+    gain, offset = generator.standard_normal((2, 2))
     out, index = np.empty((2, *small), np.uint8)
     OPERATIONS["lif_pool"](x, gain, offset, neuron, out, index)
     spikes = np.empty((steps, 40, 2), np.uint8)
-    OPERATIONS["lif"](x.reshape(steps, 40, 2), gain, offset, neuron, held, spikes)
+    OPERATIONS["lif"](x.reshape(steps, 40, 2), gain, offset, neuron, None, spikes)
     pooled, where = np.empty((2, 6, 2, 2, 2), np.uint8)
     OPERATIONS["max_pool"](spikes.reshape(6, 5, 4, 2), 2, 2, pooled, where)
     np.testing.assert_array_equal(out, pooled.reshape(small))
@@ -187,7 +186,7 @@ def test_lif_pool_is_lif_then_pool():
     spread, expected = np.empty((6, 5, 4, 2)), np.empty((steps, 40, 2))
     OPERATIONS["max_pool_grad"](dout.reshape(pooled.shape), where, 2, 2, spread)
     OPERATIONS["lif_grad"](
-        x.reshape(steps, 40, 2), gain, offset, neuron, held, spread.reshape(steps, 40, 2),
+        x.reshape(steps, 40, 2), gain, offset, neuron, None, spread.reshape(steps, 40, 2),
         expected, one, two,
     )  # fmt: skip
     np.testing.assert_array_equal(dz.reshape(expected.shape), expected)

@@ -9,7 +9,7 @@ linear, linear_weight_grad        linear/choose       spikes: lists of active in
                                   (measured density   survivors: spikes and surviving weights
                                   and connectivity)   parts/matmul: dense
 linear_input_grad                 linear/choose       survivors, parts/matmul
-bias_grad                         linear/choose       column sums, in one way
+matmul, bias_grad                 linear/choose       parts/matmul; column sums
 conv2d, conv2d_weight_grad,       conv/choose         spikes: lists of active pixels
 conv2d_input_grad                 (measured density,  survivors: lists of surviving weights
                                   connectivity,       winograd, tiles: dense, stride 1
@@ -18,9 +18,13 @@ lif, lif_grad, lif_potential      neuron/sequence     neuron/step: one block, on
 lif_pool, lif_pool_grad           neuron/pooled       the same, four pixels side by side
 batch_norm..., norm_lif_...       norm
 max_pool..., avg_pool...          pool
-adam_step, grad_r_step, ...       optim
+adam_step, grad_r_...             optim
 normalise, random_affine, ...     input
-mask_time, swap_last              shape
+mse..., cross_entropy..., one_hot loss                NumPy
+all_finite, count_...             count
+accumulate, add, mean_time, ...   arithmetic
+dropout_mask, mask_time           dropout
+reorder                           shape               parts/transpose, or NumPy
 ================================  ==================  ==============================================
 
 `memory` hands out arrays, `parts` is what the kernels are made of: vector code (`vector`,
@@ -31,41 +35,31 @@ mask_time, swap_last              shape
 from collections.abc import Callable
 from typing import Any
 
-from snnr.kernels.cpu import input, norm, optim, pool, shape
+from snnr.kernels.backend import OPERATIONS as NAMES
+from snnr.kernels.cpu import (
+    arithmetic,
+    count,
+    dropout,
+    input,
+    loss,
+    memory,
+    norm,
+    optim,
+    pool,
+    shape,
+)
 from snnr.kernels.cpu.conv import choose as conv
 from snnr.kernels.cpu.linear import choose as linear
 from snnr.kernels.cpu.neuron import pooled, sequence
-from snnr.kernels.cpu.parts import matmul
 
+_FILES = (
+    memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
+    optim, input,
+)  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "matmul": matmul.matmul,
-    "linear": linear.linear,
-    "linear_input_grad": linear.linear_input_grad,
-    "linear_weight_grad": linear.linear_weight_grad,
-    "bias_grad": linear.bias_grad,
-    "conv2d": conv.conv2d,
-    "conv2d_input_grad": conv.conv2d_input_grad,
-    "conv2d_weight_grad": conv.conv2d_weight_grad,
-    "batch_norm_stats": norm.batch_norm_stats,
-    "batch_norm": norm.batch_norm,
-    "batch_norm_grad": norm.batch_norm_grad,
-    "norm_lif_input_grad": norm.norm_lif_input_grad,
-    "lif": sequence.lif,
-    "lif_grad": sequence.lif_grad,
-    "lif_potential": sequence.lif_potential,
-    "lif_pool": pooled.lif_pool,
-    "lif_pool_grad": pooled.lif_pool_grad,
-    "max_pool": pool.max_pool,
-    "max_pool_grad": pool.max_pool_grad,
-    "avg_pool": pool.avg_pool,
-    "avg_pool_grad": pool.avg_pool_grad,
-    "mask_time": shape.mask_time,
-    "swap_last": shape.swap_last,
-    "adam_step": optim.adam_step,
-    "grad_r_step": optim.grad_r_step,
-    "grad_r_sgd_step": optim.grad_r_sgd_step,
-    "normalise": input.normalise,
-    "random_affine": input.random_affine,
-    "crop_flip": input.crop_flip,
+    name: vars(file)[name]
+    for file in _FILES
+    for name in NAMES
+    if name in vars(file) and vars(file)[name].__module__ == file.__name__
 }

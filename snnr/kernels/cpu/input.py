@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 from numba import prange
+from numpy.typing import NDArray
 
 from snnr.kernels.jit import jit
+
+Array = NDArray[Any]
 
 
 @jit()
@@ -35,8 +38,7 @@ def _write_row(table: Any, pixels: Any, place: Any, out: Any) -> None:
 
 
 @jit(parallel=True)
-def normalise(images: Any, index: Any, mean: Any, std: Any, out: Any) -> None:
-    """out[B, H, W, C] = (images[index] / 255 - mean) / std."""
+def _normalise(images: Any, index: Any, mean: Any, std: Any, out: Any) -> None:
     batch, height, width, channels = out.shape
     table = _table(mean, std)
     for b in prange(batch):
@@ -48,7 +50,26 @@ def normalise(images: Any, index: Any, mean: Any, std: Any, out: Any) -> None:
 
 
 @jit(parallel=True)
-def random_affine(images: Any, index: Any, matrix: Any, mean: Any, std: Any, out: Any) -> None:
+def _normalise_floats(images: Any, index: Any, mean: Any, std: Any, out: Any) -> None:
+    batch, height, width, channels = out.shape
+    for b in prange(batch):
+        image = images[index[b]]
+        for y in range(height):
+            for x in range(width):
+                for c in range(channels):
+                    out[b, y, x, c] = (image[c, y, x] - mean[c]) / std[c]
+
+
+def normalise(images: Array, index: Array, mean: Array, std: Array, out: Array) -> None:
+    """out[B, H, W, C] = (images[index] / 255 - mean) / std; float32 images as they are."""
+    if images.dtype == np.uint8:
+        _normalise(images, index, mean, std, out)
+    else:
+        _normalise_floats(images, index, mean, std, out)
+
+
+@jit(parallel=True)
+def _random_affine(images: Any, index: Any, matrix: Any, mean: Any, std: Any, out: Any) -> None:
     """Each output pixel takes the input pixel that its centre falls into, or 0 outside.
 
     With u, v the centre of an output pixel relative to the centre of the image, the place in the
@@ -85,8 +106,15 @@ def random_affine(images: Any, index: Any, matrix: Any, mean: Any, std: Any, out
             _write_row(table, pixels, place, out[b, y])
 
 
+def random_affine(
+    images: Array, index: Array, matrix: Array, mean: Array, std: Array, out: Array
+) -> None:
+    """Each output pixel takes the input pixel that its centre falls into, or 0 outside."""
+    _random_affine(images, index, matrix, mean, std, out)
+
+
 @jit(parallel=True)
-def crop_flip(
+def _crop_flip(
     images: Any, index: Any, dy: Any, dx: Any, flip: Any, mean: Any, std: Any, out: Any
 ) -> None:
     """The window at (dy, dx) of the image in a frame of zeros, mirrored left to right if `flip`."""
@@ -106,3 +134,17 @@ def crop_flip(
                 pixels[:] = 0
             _write_row(table, pixels, place, out[b, y])
 
+
+
+def crop_flip(
+    images: Array,
+    index: Array,
+    dy: Array,
+    dx: Array,
+    flip: Array,
+    mean: Array,
+    std: Array,
+    out: Array,
+) -> None:
+    """The window at (dy, dx) of the image in a frame of zeros, mirrored if `flip`."""
+    _crop_flip(images, index, dy, dx, flip, mean, std, out)

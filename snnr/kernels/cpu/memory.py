@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from snnr.kernels import threads
+
 #: below this the C library reuses memory well by itself
 _SMALL = 1 << 16
 _ALIGN = 64
 _HUGE = 1 << 21
 _pool: dict[int, list[NDArray[np.uint8]]] = {}
 _lock = threading.Lock()
+threads.hold_over_fork(_lock)
 
 
 def _measure_idle_count() -> int:
@@ -38,7 +41,9 @@ def _allocate(nbytes: int) -> NDArray[np.uint8]:
     """Memory of a block, on huge pages where the system offers them: kernels stride through it."""
     if nbytes < _HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return np.empty(nbytes, np.uint8)
-    memory = mmap.mmap(-1, -(-nbytes // _HUGE) * _HUGE)
+    # private: shared memory, which mmap makes unless told otherwise, is one with forked processes
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, -(-nbytes // _HUGE) * _HUGE, flags=flags)
     # a kernel without huge pages refuses the advice
     with contextlib.suppress(OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)
@@ -78,6 +83,35 @@ def zeros(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[
     array = empty(shape, dtype)
     array.fill(0)
     return array
+
+
+def copy_in(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself if it is contiguous, else a contiguous copy."""
+    if array.flags.c_contiguous:
+        return array
+    memory = empty(array.shape, array.dtype)
+    np.copyto(memory, array)
+    return memory
+
+
+def copy_out(memory: NDArray[Any]) -> NDArray[Any]:
+    """The memory itself."""
+    return memory
+
+
+def write(array: NDArray[Any], out: NDArray[Any]) -> None:
+    """out = the values of a host array, converted."""
+    np.copyto(out, array, casting="unsafe")
+
+
+def copy(x: NDArray[Any], out: NDArray[Any]) -> None:
+    """out = x, converted."""
+    np.copyto(out, x, casting="unsafe")
+
+
+def fill(out: NDArray[Any], value: float) -> None:
+    """out = value everywhere."""
+    out.fill(value)
 
 
 def trim() -> int:

@@ -7,51 +7,130 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.cpu.memory import empty
-from snnr.kernels.cpu.parts.rows import affine, zero
+from snnr.kernels.cpu.parts.rows import add, affine, scale, zero
 from snnr.kernels.jit import jit
 
 CHUNKS = 64
+#: bytes of the rows that are passed over twice
+CACHED = 1 << 14
 
 Float = NDArray[np.floating[Any]]
 
 
+# Means and variances are made block by block: a block is small enough to stay in the first-level
+# cache for a second pass around its own mean, so that neither a large mean nor a distant row costs
+# digits; blocks are then combined in float64 (Chan, Golub & LeVeque, 1979).
+
+
 @jit()
-def _moments_row(row: Any, shift: Any, total: Any, squares: Any) -> None:
+def _deviate(row: Any, mean: Any, total: Any, squares: Any) -> None:
     for c in range(row.shape[0]):
-        d = row[c] - shift[c]
+        d = row[c] - mean[c]
         total[c] += d
         squares[c] += d * d
 
 
+@jit()
+def _combine_moments(before: int, rows: int, center: Any, total: Any, squares: Any, mean: Any,
+                     spread: Any) -> None:  # fmt: skip
+    """Add a block to the moments of `before` rows: sums of distances to `center`, and of squares.
+
+    `spread` is the sum of squared distances to the mean.
+    """
+    n = np.float64(rows)
+    share = n / (before + n)
+    for c in range(mean.shape[0]):
+        of_block = np.float64(total[c]) / n
+        delta = np.float64(center[c]) + of_block - mean[c]
+        mean[c] += delta * share
+        spread[c] += np.float64(squares[c]) - of_block * np.float64(total[c])
+        spread[c] += delta * delta * share * before
+
+
 @jit(parallel=True)
-def _moments(x: Any, shift: Any, partial: Any) -> None:
+def _moments(x: Any, block: int, scratch: Any, partial: Any) -> None:
+    """partial[chunk] = mean and spread of one chunk of the rows of x."""
     rows = x.shape[0]
     chunks = partial.shape[0]
     for p in prange(chunks):
-        zero(partial[p, 0])
-        zero(partial[p, 1])
-        for r in range(rows * p // chunks, rows * (p + 1) // chunks):
-            _moments_row(x[r], shift, partial[p, 0], partial[p, 1])
+        center, total, squares = scratch[p, 0], scratch[p, 1], scratch[p, 2]
+        mean, spread = partial[p, 0], partial[p, 1]
+        zero(mean)
+        zero(spread)
+        chunk = rows * p // chunks
+        last = rows * (p + 1) // chunks
+        for first in range(chunk, last, block):
+            stop = min(first + block, last)
+            zero(center)
+            zero(total)
+            zero(squares)
+            for r in range(first, stop):
+                add(x[r], center)
+            scale(x.dtype.type(1.0) / x.dtype.type(stop - first), center)
+            for r in range(first, stop):
+                _deviate(x[r], center, total, squares)
+            _combine_moments(first - chunk, stop - first, center, total, squares, mean, spread)
+
+
+@jit()
+def _combine_chunks(rows: int, partial: Any, nothing: Any, mean: Any, var: Any) -> None:
+    chunks = partial.shape[0]
+    for p in range(1, chunks):
+        before = rows * p // chunks
+        count = rows * (p + 1) // chunks - before
+        if count > 0:
+            _combine_moments(
+                before, count, partial[p, 0], nothing, partial[p, 1], partial[0, 0], partial[0, 1]
+            )
+    for c in range(mean.shape[0]):
+        mean[c] = partial[0, 0, c]
+        var[c] = partial[0, 1, c] / rows
 
 
 def batch_norm_stats(x: Float, mean: Float, var: Float) -> None:
-    """Mean and biased variance per channel of x[R, C], in one pass.
+    """Mean and biased variance per channel of x[R, C]."""
+    rows, channels = x.shape
+    chunks = max(1, min(CHUNKS, rows))
+    block = max(4, min(64, CACHED // max(x.itemsize * channels, 1)))
+    partial = empty((chunks, 2, channels), np.float64)
+    _moments(x, block, empty((chunks, 3, channels), x.dtype), partial)
+    _combine_chunks(rows, partial, np.zeros(channels), mean, var)
 
-    Sums are taken of the distance to the first row, so that a large mean cancels nothing.
-    """
-    partial = empty((CHUNKS, 2, x.shape[1]), x.dtype)
-    shift = x[0].copy()
-    _moments(x, shift, partial)
-    sums = partial.sum(axis=0, dtype=np.float64) / x.shape[0]
-    mean[...] = shift + sums[0]
-    var[...] = np.maximum(sums[1] - sums[0] ** 2, 0.0)
+
+def update_running(
+    mean: Float, var: Float, rows: int, momentum: float, running_mean: Float, running_var: Float
+) -> None:
+    """running += momentum * (batch - running); the variance that is kept is the unbiased one."""
+    unbiased = var * (rows / max(rows - 1, 1))
+    running_mean += momentum * (mean - running_mean)
+    running_var += momentum * (unbiased - running_var)
+
+
+def fold_norm(
+    mean: Float,
+    var: Float,
+    scale: Float,
+    shift: Float,
+    eps: float,
+    inv_std: Float,
+    gain: Float,
+    offset: Float,
+) -> None:
+    """inv_std = 1/sqrt(var + eps), gain = scale*inv_std, offset = shift - mean*gain."""
+    inv_std[...] = 1.0 / np.sqrt(var.astype(np.float64) + eps)
+    np.multiply(scale, inv_std, out=gain)
+    np.subtract(shift, mean * gain, out=offset)
 
 
 @jit(parallel=True)
-def batch_norm(x: Any, gain: Any, offset: Any, out: Any) -> None:
-    """out[R, C] = gain*x + offset."""
+def _affine_rows(x: Any, gain: Any, offset: Any, out: Any) -> None:
     for r in prange(x.shape[0]):
         affine(x[r], gain, offset, out[r])
+
+
+def batch_norm(x: Float, gain: Float, offset: Float, out: Float) -> None:
+    """out[R, C] = gain*x + offset."""
+    _affine_rows(x, gain, offset, out)
 
 
 @jit()
@@ -109,6 +188,14 @@ def _finish(
     _combine(x, dy, a.astype(x.dtype), b.astype(x.dtype), d.astype(x.dtype), dx)
 
 
+def _sums(x: Float, dy: Float) -> NDArray[np.float64]:
+    """Per channel the sums of dy and of dy*x."""
+    partial = empty((CHUNKS, 2, x.shape[1]), x.dtype)
+    _grad_sums(x, dy, partial)
+    sums: NDArray[np.float64] = partial.sum(axis=0, dtype=np.float64)
+    return sums
+
+
 def batch_norm_grad(
     x: Float,
     dy: Float,
@@ -120,10 +207,25 @@ def batch_norm_grad(
     dx: Float,
 ) -> None:
     """Backward pass in training mode (Ioffe & Szegedy 2015)."""
-    partial = empty((CHUNKS, 2, x.shape[1]), x.dtype)
-    _grad_sums(x, dy, partial)
-    sums = partial.sum(axis=0, dtype=np.float64)
+    sums = _sums(x, dy)
     _finish(x, dy, mean, inv_std, scale, sums[0], sums[1], dscale, dshift, dx)
+
+
+def batch_norm_eval_grad(
+    x: Float,
+    dy: Float,
+    mean: Float,
+    inv_std: Float,
+    gain: Float,
+    dscale: Float,
+    dshift: Float,
+    dx: Float,
+) -> None:
+    """The same with statistics that do not depend on x."""
+    total, total_x = _sums(x, dy)
+    dscale[...] = (total_x - mean * total) * inv_std
+    dshift[...] = total
+    np.multiply(dy, gain, out=dx)
 
 
 def norm_lif_input_grad(
@@ -139,3 +241,19 @@ def norm_lif_input_grad(
 ) -> None:
     """The same from sums that the LIF backward pass has made; dz becomes dx in place."""
     _finish(x, dz, mean, inv_std, scale, sum_dz, sum_dzx, dscale, dshift, dz)
+
+
+def norm_lif_eval_grad(
+    dz: Float,
+    mean: Float,
+    inv_std: Float,
+    gain: Float,
+    sum_dz: Float,
+    sum_dzx: Float,
+    dscale: Float,
+    dshift: Float,
+) -> None:
+    """The same with statistics that do not depend on x."""
+    dscale[...] = (sum_dzx - mean * sum_dz) * inv_std
+    dshift[...] = sum_dz
+    dz *= gain

@@ -7,6 +7,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels import rules
+from snnr.kernels.cpu.parts.random import philox
 from snnr.kernels.jit import jit
 
 #: elements per inner loop; counts are summed over blocks of this size
@@ -23,26 +24,6 @@ _grad_r_weight = jit()(rules.grad_r_weight)
 # The inner loops are functions of their own, over slices: inside a prange they do not vectorise.
 
 
-@jit()
-def _adam_block(w: Any, g: Any, m: Any, v: Any, constants: Any) -> None:
-    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
-    for i in range(w.shape[0]):
-        mi = _moment1(m[i], g[i], beta1, rest1)
-        vi = _moment2(v[i], g[i], beta2, rest2)
-        m[i] = mi
-        v[i] = vi
-        w[i] = w[i] - _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
-
-
-@jit(parallel=True)
-def _adam(w: Any, g: Any, m: Any, v: Any, constants: Any) -> None:
-    size = w.shape[0]
-    for block in prange((size + BLOCK - 1) // BLOCK):
-        i = block * BLOCK
-        j = min(i + BLOCK, size)
-        _adam_block(w[i:j], g[i:j], m[i:j], v[i:j], constants)
-
-
 @jit(forceinline=True)
 def _tally(counts: Any, before: Any, after: Any) -> Any:
     """(nonzero, pruned, regrown) with one more weight, from whether it was and is not zero."""
@@ -52,6 +33,40 @@ def _tally(counts: Any, before: Any, after: Any) -> Any:
         np.int32(pruned + np.int32(before & (not after))),
         np.int32(regrown + np.int32(after & (not before))),
     )
+
+
+@jit(forceinline=True)
+def _believed(w: Any, theta: Any, sign: Any) -> Any:
+    """theta and sign, or what a weight that was set by hand makes of them."""
+    by_hand = w != _grad_r_weight(theta, sign)
+    follows = np.int8(w > 0) - np.int8(w < 0)
+    kept = sign if follows == 0 else np.int8(follows)
+    return (abs(w), kept) if by_hand else (theta, sign)
+
+
+@jit()
+def _adam_block(w: Any, g: Any, m: Any, v: Any, constants: Any, counts: Any) -> None:
+    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
+    tally = np.int32(0), np.int32(0), np.int32(0)
+    for i in range(w.shape[0]):
+        mi = _moment1(m[i], g[i], beta1, rest1)
+        vi = _moment2(v[i], g[i], beta2, rest2)
+        m[i] = mi
+        v[i] = vi
+        before = w[i] != 0
+        wi = w[i] - _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
+        w[i] = wi
+        tally = _tally(tally, before, wi != 0)
+    counts[0], counts[1], counts[2] = tally
+
+
+@jit(parallel=True)
+def _adam(w: Any, g: Any, m: Any, v: Any, constants: Any, counts: Any) -> None:
+    size = w.shape[0]
+    for block in prange(counts.shape[0]):
+        i = block * BLOCK
+        j = min(i + BLOCK, size)
+        _adam_block(w[i:j], g[i:j], m[i:j], v[i:j], constants, counts[block])
 
 
 @jit()
@@ -65,10 +80,12 @@ def _grad_r_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constan
         m[i] = mi
         v[i] = vi
         delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
-        ti = _grad_r_theta(theta[i], sign[i], delta, shrink, mu)
-        theta[i] = ti
         before = w[i] != 0
-        wi = _grad_r_weight(ti, sign[i])
+        ti, si = _believed(w[i], theta[i], sign[i])
+        ti = _grad_r_theta(ti, si, delta, shrink, mu)
+        theta[i] = ti
+        sign[i] = si
+        wi = _grad_r_weight(ti, si)
         w[i] = wi
         tally = _tally(tally, before, wi != 0)
     counts[0], counts[1], counts[2] = tally
@@ -92,10 +109,12 @@ def _grad_r_sgd_block(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: 
                       counts: Any) -> None:  # fmt: skip
     tally = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
-        ti = _grad_r_theta(theta[i], sign[i], lr * g[i], shrink, mu)
-        theta[i] = ti
         before = w[i] != 0
-        wi = _grad_r_weight(ti, sign[i])
+        ti, si = _believed(w[i], theta[i], sign[i])
+        ti = _grad_r_theta(ti, si, lr * g[i], shrink, mu)
+        theta[i] = ti
+        sign[i] = si
+        wi = _grad_r_weight(ti, si)
         w[i] = wi
         tally = _tally(tally, before, wi != 0)
     counts[0], counts[1], counts[2] = tally
@@ -113,6 +132,27 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float,
         )
 
 
+@jit()
+def _start_block(w: Any, key: Any, first: int, theta: Any, sign: Any) -> None:
+    """The element at `first` in the whole array is the first of these; a multiple of four."""
+    for i in range(w.shape[0]):
+        theta[i] = abs(w[i])
+        follows = np.int8(w[i] > 0) - np.int8(w[i] < 0)
+        if follows == 0:
+            words = philox(np.uint64((first + i) // 4), np.uint64(0), key)
+            follows = 1 if words[(first + i) % 4] >> np.uint64(31) else -1
+        sign[i] = follows
+
+
+@jit(parallel=True)
+def _start(w: Any, key: Any, theta: Any, sign: Any) -> None:
+    size = w.shape[0]
+    for block in prange((size + BLOCK - 1) // BLOCK):
+        i = block * BLOCK
+        j = min(i + BLOCK, size)
+        _start_block(w[i:j], key, i, theta[i:j], sign[i:j])
+
+
 def _constants(dtype: Any, *values: float) -> tuple[Any, ...]:
     return tuple(dtype.type(value) for value in values)
 
@@ -121,9 +161,10 @@ def _counts(size: int) -> NDArray[np.int32]:
     return np.empty((-(-size // BLOCK), 3), np.int32)
 
 
-def _totals(counts: NDArray[np.int32]) -> tuple[int, int, int]:
-    alive, pruned, regrown = counts.sum(axis=0, dtype=np.int64)
-    return int(alive), int(pruned), int(regrown)
+def _record(counts: NDArray[np.int32], total: NDArray[np.int64]) -> None:
+    """total = nonzero, and adds how many weights became 0 and how many left 0."""
+    total[0] = 0
+    total += counts.sum(axis=0, dtype=np.int64)
 
 
 def adam_step(
@@ -136,12 +177,21 @@ def adam_step(
     beta2: float,
     inv_sqrt_c2: float,
     eps: float,
+    counts: NDArray[np.int64] | None = None,
 ) -> None:
-    """Adam on flat arrays, in place; step_size = lr/c1."""
+    """Adam in place; step_size = lr/c1."""
     constants = _constants(
         w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps
     )
-    _adam(w, g, m, v, constants)
+    blocks = _counts(w.size)
+    _adam(w.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1), constants, blocks)
+    if counts is not None:
+        _record(blocks, counts)
+
+
+def grad_r_start(w: Float, theta: Float, sign: NDArray[np.int8], key: int) -> None:
+    """theta = |w|, sign that of w; where w is 0, the highest bit of the element's word says."""
+    _start(w.reshape(-1), np.uint64(key), theta.reshape(-1), sign.reshape(-1))
 
 
 def grad_r_step(
@@ -158,15 +208,19 @@ def grad_r_step(
     beta2: float,
     inv_sqrt_c2: float,
     eps: float,
-) -> tuple[int, int, int]:
-    """Grad R, Adam form, on flat arrays; returns (nonzero, pruned, regrown)."""
+    counts: NDArray[np.int64],
+) -> None:
+    """Grad R, Adam form, in place."""
     constants = _constants(
         w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps
     )
-    counts = _counts(w.size)
+    blocks = _counts(w.size)
     shrink, location = _constants(w.dtype, step_size * prior, mu)
-    _grad_r(w, theta, sign, g, m, v, constants, shrink, location, counts)
-    return _totals(counts)
+    _grad_r(
+        w.reshape(-1), theta.reshape(-1), sign.reshape(-1), g.reshape(-1), m.reshape(-1),
+        v.reshape(-1), constants, shrink, location, blocks,
+    )  # fmt: skip
+    _record(blocks, counts)
 
 
 def grad_r_sgd_step(
@@ -177,9 +231,13 @@ def grad_r_sgd_step(
     lr: float,
     prior: float,
     mu: float,
-) -> tuple[int, int, int]:
-    """Grad R, SGD form, on flat arrays; returns (nonzero, pruned, regrown)."""
-    counts = _counts(w.size)
+    counts: NDArray[np.int64],
+) -> None:
+    """Grad R, SGD form, in place."""
+    blocks = _counts(w.size)
     rate, shrink, location = _constants(w.dtype, lr, lr * prior, mu)
-    _grad_r_sgd(w, theta, sign, g, rate, shrink, location, counts)
-    return _totals(counts)
+    _grad_r_sgd(
+        w.reshape(-1), theta.reshape(-1), sign.reshape(-1), g.reshape(-1), rate, shrink, location,
+        blocks,
+    )  # fmt: skip
+    _record(blocks, counts)

@@ -3,15 +3,19 @@
 from typing import Any
 
 from numba import prange
+from numpy.typing import NDArray
 
 from snnr.kernels.cpu.parts.rows import add_scaled, copy, zero
 from snnr.kernels.jit import jit
+
+Array = NDArray[Any]
 
 
 @jit()
 def _larger(row: Any, q: int, best: Any, index: Any) -> None:
     for c in range(row.shape[0]):
-        if row[c] > best[c]:
+        # NaN, which compares with nothing, is the largest value, as everywhere
+        if not row[c] <= best[c] and best[c] == best[c]:
             best[c] = row[c]
             index[c] = q
 
@@ -24,8 +28,7 @@ def _route(dy: Any, index: Any, q: int, dx: Any) -> None:
 
 
 @jit(parallel=True)
-def max_pool(x: Any, size: int, stride: int, out: Any, index: Any) -> None:
-    """out[B, Ho, Wo, C] and the row-major position of the first maximum in its window."""
+def _max_pool(x: Any, size: int, stride: int, out: Any, index: Any) -> None:
     batch, height, width, _ = out.shape
     for task in prange(batch * height):
         b = task // height
@@ -39,9 +42,13 @@ def max_pool(x: Any, size: int, stride: int, out: Any, index: Any) -> None:
                 _larger(x[b, y, k], q, out[b, oy, ox], index[b, oy, ox])
 
 
+def max_pool(x: Array, size: int, stride: int, out: Array, index: Array) -> None:
+    """out[B, Ho, Wo, C] and the row-major position of the first maximum in its window."""
+    _max_pool(x, size, stride, out, index)
+
+
 @jit(parallel=True)
-def max_pool_grad(dy: Any, index: Any, size: int, stride: int, dx: Any) -> None:
-    """dx[B, H, W, C]: the gradient goes to the maximum of each window."""
+def _max_pool_grad(dy: Any, index: Any, size: int, stride: int, dx: Any) -> None:
     batch, height, width, _ = dy.shape
     for b in prange(batch):
         for y in range(dx.shape[1]):
@@ -55,9 +62,13 @@ def max_pool_grad(dy: Any, index: Any, size: int, stride: int, dx: Any) -> None:
                     _route(dy[b, oy, ox], index[b, oy, ox], q, dx[b, y, k])
 
 
+def max_pool_grad(dy: Array, index: Array, size: int, stride: int, dx: Array) -> None:
+    """dx[B, H, W, C]: the gradient goes to the maximum of each window."""
+    _max_pool_grad(dy, index, size, stride, dx)
+
+
 @jit(parallel=True)
-def avg_pool(x: Any, size: int, stride: int, out: Any) -> None:
-    """out[B, Ho, Wo, C] = mean of each window."""
+def _avg_pool(x: Any, size: int, stride: int, out: Any) -> None:
     batch, height, width, _ = out.shape
     share = out.dtype.type(1.0 / (size * size))
     for task in prange(batch * height):
@@ -71,9 +82,13 @@ def avg_pool(x: Any, size: int, stride: int, out: Any) -> None:
                 add_scaled(share, x[b, y, k], out[b, oy, ox])
 
 
+def avg_pool(x: Array, size: int, stride: int, out: Array) -> None:
+    """out[B, Ho, Wo, C] = mean of each window."""
+    _avg_pool(x, size, stride, out)
+
+
 @jit(parallel=True)
-def avg_pool_grad(dy: Any, size: int, stride: int, dx: Any) -> None:
-    """dx[B, H, W, C]: each window shares its gradient out evenly."""
+def _avg_pool_grad(dy: Any, size: int, stride: int, dx: Any) -> None:
     batch, height, width, _ = dy.shape
     share = dx.dtype.type(1.0 / (size * size))
     for b in prange(batch):
@@ -86,3 +101,8 @@ def avg_pool_grad(dy: Any, size: int, stride: int, dx: Any) -> None:
                     y = oy * stride + q // size
                     x = ox * stride + q % size
                     add_scaled(share, dy[b, oy, ox], dx[b, y, x])
+
+
+def avg_pool_grad(dy: Array, size: int, stride: int, dx: Array) -> None:
+    """dx[B, H, W, C]: each window shares its gradient out evenly."""
+    _avg_pool_grad(dy, size, stride, dx)

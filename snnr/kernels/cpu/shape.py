@@ -1,29 +1,41 @@
-"""One mask for all time steps, and exchanged axes, on the CPU."""
+"""Exchanged axes on the CPU."""
 
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.cpu.parts import transpose
-from snnr.kernels.jit import jit
+from snnr.kernels.cpu.parts.transpose import swap_last
 
-swap_last = transpose.swap_last
-
-
-@jit()
-def _mask(row: Any, mask: Any, factor: Any, out: Any) -> None:
-    for i in range(row.shape[0]):
-        out[i] = row[i] * mask[i] * factor
+Array = NDArray[Any]
 
 
-@jit(parallel=True)
-def _mask_time(x: Any, mask: Any, factor: Any, out: Any) -> None:
-    for t in prange(x.shape[0]):
-        _mask(x[t], mask, factor, out[t])
+def _runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The new axes in runs that keep their neighbours; axes of length one lie anywhere."""
+    runs: list[tuple[int, ...]] = []
+    kept = [axis for axis in axes if shape[axis] != 1]
+    order = sorted(kept)
+    for axis in kept:
+        if runs and order.index(axis) == order.index(runs[-1][-1]) + 1:
+            runs[-1] = (*runs[-1], axis)
+        else:
+            runs.append((axis,))
+    return runs
 
 
-def mask_time(x: NDArray[Any], mask: NDArray[np.uint8], factor: float, out: NDArray[Any]) -> None:
-    """out[T, M] = x*mask*factor; with uint8 out, x*mask."""
-    _mask_time(x, mask, out.dtype.type(factor), out)
+def reorder(x: Array, axes: tuple[int, ...], out: Array) -> None:
+    """out = x with its axes in another order.
+
+    Most orders only exchange two runs of neighbouring axes behind a third (an image and its
+    channels): these go block by block on all cores.
+    """
+    if x.size == 0:
+        return
+    runs = _runs(x.shape, axes)
+    if runs == sorted(runs):
+        out.reshape(-1)[...] = x.reshape(-1)
+    elif len(runs) == 2 or (len(runs) == 3 and runs[0] < runs[2] < runs[1]):
+        columns, rows = (int(np.prod([x.shape[axis] for axis in run])) for run in runs[-2:])
+        swap_last(x.reshape(-1, rows, columns), out.reshape(-1, columns, rows))
+    else:
+        out[...] = x.transpose(axes)

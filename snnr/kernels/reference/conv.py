@@ -6,9 +6,8 @@ product per kernel position; sums are made in float64 and rounded once.
 
 import numpy as np
 
+from snnr.kernels.operations import Hints, Pair
 from snnr.kernels.reference.types import Array
-
-Pair = tuple[int, int]
 
 
 def _pad(x: Array, padding: Pair) -> Array:
@@ -31,9 +30,9 @@ def conv2d(
     stride: Pair,
     padding: Pair,
     out: Array,
-    connectivity: float = 1.0,
+    hints: Hints | None = None,
 ) -> None:
-    """out[B,Ho,Wo,Co] from x[B,H,W,Ci] float or uint8; `connectivity` is only a hint."""
+    """out[B,Ho,Wo,Co] from x[B,H,W,Ci] float or uint8."""
     padded = _pad(x, padding)
     total = np.zeros(out.shape)
     for i in range(w.shape[0]):
@@ -44,9 +43,14 @@ def conv2d(
 
 
 def conv2d_input_grad(
-    dy: Array, w: Array, stride: Pair, padding: Pair, dx: Array, connectivity: float = 1.0
+    dy: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dx: Array,
+    hints: Hints | None = None,
 ) -> None:
-    """dx[B,H,W,Ci] from dy[B,Ho,Wo,Co]; `connectivity` is only a hint."""
+    """dx[B,H,W,Ci] from dy[B,Ho,Wo,Co]."""
     padded = _pad(np.zeros_like(dx), padding)
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):
@@ -56,7 +60,14 @@ def conv2d_input_grad(
     dx[...] = padded[:, ph : ph + dx.shape[1], pw : pw + dx.shape[2]]
 
 
-def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, padding: Pair, dw: Array) -> None:
+def conv2d_weight_grad(
+    x: Array,
+    dy: Array,
+    stride: Pair,
+    padding: Pair,
+    dw: Array,
+    hints: Hints | None = None,
+) -> None:
     """dw[kh,kw,Ci,Co] from x[B,H,W,Ci] float or uint8 and dy[B,Ho,Wo,Co]."""
     padded = _pad(x, padding)
     for i in range(dw.shape[0]):

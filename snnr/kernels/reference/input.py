@@ -6,7 +6,8 @@ from snnr.kernels.reference.types import Array
 
 
 def normalise(images: Array, index: Array, mean: Array, std: Array, out: Array) -> None:
-    """out[B,H,W,C] float32 = (images[index] / 255 - mean) / std; images uint8 [M,C,H,W]."""
+    """out[B,H,W,C] float32 = (images[index] / 255 - mean) / std; images [M,C,H,W], uint8 or float32
+    (which are not divided by 255)."""
     _normalise_into(images[index], mean, std, out)
 
 
@@ -60,5 +61,7 @@ def crop_flip(
 
 
 def _normalise_into(pixels: Array, mean: Array, std: Array, out: Array) -> None:
-    scaled = pixels.transpose(0, 2, 3, 1).astype(np.float32) / np.float32(255)
+    scaled = pixels.transpose(0, 2, 3, 1).astype(np.float32)
+    if pixels.dtype == np.uint8:
+        scaled /= np.float32(255)
     out[...] = (scaled - mean) / std

@@ -1,9 +1,8 @@
 """Matrix products and dense layers, in NumPy. Sums are made in float64 and rounded once."""
 
-from typing import Any
-
 import numpy as np
 
+from snnr.kernels.operations import Hints
 from snnr.kernels.reference.types import Array
 
 
@@ -18,8 +17,7 @@ def linear(
     bias: Array | None,
     out: Array,
     scale: float = 1.0,
-    connectivity: float = 1.0,
-    memo: dict[str, Any] | None = None,
+    hints: Hints | None = None,
 ) -> None:
     """out[M,O] = scale * x[M,K] @ w[K,O] + bias[O]; x float or uint8."""
     total = scale * (x.astype(np.float64) @ w.astype(np.float64))
@@ -27,10 +25,13 @@ def linear(
 
 
 def linear_input_grad(
-    dy: Array, w: Array, dx: Array, scale: float = 1.0, connectivity: float = 1.0
+    dy: Array, w: Array, dx: Array, scale: float = 1.0, hints: Hints | None = None
 ) -> None:
-    """dx[M,K] = scale * dy[M,O] @ w[K,O].T; `connectivity` is only a hint."""
+    """dx[M,K] = scale * dy[M,O] @ w[K,O].T, zero where `hints.needed` is, at every time step."""
     dx[...] = scale * (dy.astype(np.float64) @ w.astype(np.float64).T)
+    if hints is not None and hints.needed is not None:
+        for step in dx.reshape(-1, *hints.needed.shape):
+            step[hints.needed == 0] = 0
 
 
 def linear_weight_grad(
@@ -38,7 +39,7 @@ def linear_weight_grad(
     dy: Array,
     dw: Array,
     scale: float = 1.0,
-    memo: dict[str, Any] | None = None,
+    hints: Hints | None = None,
 ) -> None:
     """dw[K,O] = scale * x[M,K].T @ dy[M,O]; x float or uint8."""
     dw[...] = scale * (x.astype(np.float64).T @ dy.astype(np.float64))

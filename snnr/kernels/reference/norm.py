@@ -14,6 +14,30 @@ def batch_norm_stats(x: Array, mean: Array, var: Array) -> None:
     var[...] = x.astype(np.float64).var(axis=0)
 
 
+def update_running(
+    mean: Array, var: Array, rows: int, momentum: float, running_mean: Array, running_var: Array
+) -> None:
+    """running += momentum * (batch - running); the variance that is kept is the unbiased one."""
+    running_mean += momentum * (mean - running_mean)
+    running_var += momentum * (var * (rows / max(rows - 1, 1)) - running_var)
+
+
+def fold_norm(
+    mean: Array,
+    var: Array,
+    scale: Array,
+    shift: Array,
+    eps: float,
+    inv_std: Array,
+    gain: Array,
+    offset: Array,
+) -> None:
+    """inv_std = 1/sqrt(var + eps), gain = scale*inv_std, offset = shift - mean*gain."""
+    inv_std[...] = 1 / np.sqrt(var.astype(np.float64) + eps)
+    gain[...] = scale * inv_std
+    offset[...] = shift - mean * gain
+
+
 def batch_norm(x: Array, gain: Array, offset: Array, out: Array) -> None:
     """out[R,C] = gain[C]*x + offset[C]; gain = scale*inv_std, offset = shift - mean*gain."""
     out[...] = gain * x + offset
@@ -42,6 +66,22 @@ def batch_norm_grad(
     dshift[...] = sum_dy
 
 
+def batch_norm_eval_grad(
+    x: Array,
+    dy: Array,
+    mean: Array,
+    inv_std: Array,
+    gain: Array,
+    dscale: Array,
+    dshift: Array,
+    dx: Array,
+) -> None:
+    """Gradients of y = scale*(x - mean)*inv_std + shift, mean and inv_std constant."""
+    dscale[...] = (dy.astype(np.float64) * (x.astype(np.float64) - mean)).sum(axis=0) * inv_std
+    dshift[...] = dy.sum(axis=0, dtype=np.float64)
+    dx[...] = dy * gain
+
+
 def norm_lif_input_grad(
     x: Array,
     dz: Array,
@@ -66,3 +106,19 @@ def norm_lif_input_grad(
     )
     dscale[...] = sum_normal
     dshift[...] = sum_dz
+
+
+def norm_lif_eval_grad(
+    dz: Array,
+    mean: Array,
+    inv_std: Array,
+    gain: Array,
+    sum_dz: Array,
+    sum_dzx: Array,
+    dscale: Array,
+    dshift: Array,
+) -> None:
+    """The same with constant statistics."""
+    dscale[...] = (sum_dzx.astype(np.float64) - mean * sum_dz.astype(np.float64)) * inv_std
+    dshift[...] = sum_dz
+    dz *= gain

@@ -6,6 +6,7 @@ All arrays share one shape and layout and are updated in place. `step_size` = lr
 
 import numpy as np
 
+from snnr.kernels.reference.dropout import words
 from snnr.kernels.reference.types import Array
 
 
@@ -37,13 +38,27 @@ def _grad_r_theta(theta: Array, sign: Array, delta: Array, shrink: float, mu: fl
     theta -= prior_step
 
 
-def _grad_r_weight(w: Array, theta: Array, sign: Array) -> tuple[int, int, int]:
-    """w = sign*max(theta, 0); return (nonzero, pruned, regrown)."""
-    before = w != 0
+def _believe(w: Array, theta: Array, sign: Array) -> None:
+    """Where a weight was set by hand, theta and sign follow it."""
+    by_hand = w != _weight(theta, sign)
+    theta[by_hand] = np.abs(w[by_hand])
+    sign[by_hand & (w > 0)] = 1
+    sign[by_hand & (w < 0)] = -1
+
+
+def _weight(theta: Array, sign: Array) -> Array:
+    """sign*max(theta, 0)."""
     # a sum with 0 turns -0 into +0
-    w[...] = sign * np.maximum(theta, 0) + 0
+    weight: Array = sign * np.maximum(theta, 0) + 0
+    return weight
+
+
+def _count(counts: Array, before: Array, w: Array) -> None:
+    """counts = nonzero, and adds how many weights became 0 and how many left 0."""
     after = w != 0
-    return int(after.sum()), int((before & ~after).sum()), int((~before & after).sum())
+    counts[0] = after.sum()
+    counts[1] += (before & ~after).sum()
+    counts[2] += (~before & after).sum()
 
 
 def adam_step(
@@ -56,9 +71,20 @@ def adam_step(
     beta2: float,
     inv_sqrt_c2: float,
     eps: float,
+    counts: Array | None = None,
 ) -> None:
     """w -= step_size*m/(sqrt(v)*inv_sqrt_c2 + eps), after m and v have taken in g."""
+    before = w != 0
     w -= _adam_delta(g, m, v, step_size, beta1, beta2, inv_sqrt_c2, eps)
+    if counts is not None:
+        _count(counts, before, w)
+
+
+def grad_r_start(w: Array, theta: Array, sign: Array, key: int) -> None:
+    """theta = |w|, sign that of w; where w is 0, the highest bit of the element's word says."""
+    theta[...] = np.abs(w)
+    drawn = words(key, 0, w.size).reshape(w.shape) >> np.uint64(31)
+    sign[...] = np.where(w > 0, 1, np.where(w < 0, -1, np.where(drawn == 1, 1, -1)))
 
 
 def grad_r_step(
@@ -75,19 +101,30 @@ def grad_r_step(
     beta2: float,
     inv_sqrt_c2: float,
     eps: float,
-) -> tuple[int, int, int]:
-    """theta -= sign*Adam + step_size*prior*signum(theta - mu), then w = sign*max(theta, 0).
-
-    Returns how many weights are nonzero, how many became 0 and how many left 0 in this step.
-    """
+    counts: Array,
+) -> None:
+    """theta -= sign*Adam + step_size*prior*signum(theta - mu), then w = sign*max(theta, 0)."""
+    before = w != 0
+    _believe(w, theta, sign)
     delta = _adam_delta(g, m, v, step_size, beta1, beta2, inv_sqrt_c2, eps)
     _grad_r_theta(theta, sign, delta, step_size * prior, mu)
-    return _grad_r_weight(w, theta, sign)
+    w[...] = _weight(theta, sign)
+    _count(counts, before, w)
 
 
 def grad_r_sgd_step(
-    w: Array, theta: Array, sign: Array, g: Array, lr: float, prior: float, mu: float
-) -> tuple[int, int, int]:
+    w: Array,
+    theta: Array,
+    sign: Array,
+    g: Array,
+    lr: float,
+    prior: float,
+    mu: float,
+    counts: Array,
+) -> None:
     """theta -= lr*sign*g + lr*prior*signum(theta - mu), then w = sign*max(theta, 0)."""
+    before = w != 0
+    _believe(w, theta, sign)
     _grad_r_theta(theta, sign, lr * g, lr * prior, mu)
-    return _grad_r_weight(w, theta, sign)
+    w[...] = _weight(theta, sign)
+    _count(counts, before, w)

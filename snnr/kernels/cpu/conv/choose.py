@@ -16,6 +16,7 @@ from snnr.kernels.cpu.conv import patches, spikes, survivors, tiles, winograd
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.transpose import swap_last
+from snnr.kernels.operations import Hints, Pair
 
 #: spike density above which dense tiles beat the walk over spikes (forward, weight gradient)
 SPIKE_DENSITY = 0.30
@@ -28,7 +29,6 @@ WINOGRAD_CHANNELS = 32
 SMALL_PATCH = 64
 
 Float = NDArray[np.floating[Any]]
-Pair = tuple[int, int]
 
 
 def _mirrored(w: Float) -> Float:
@@ -54,11 +54,12 @@ def conv2d(
     stride: Pair,
     padding: Pair,
     out: Float,
-    connectivity: float = 1.0,
+    hints: Hints | None = None,
 ) -> None:
     """out[B, Ho, Wo, Co] = x[B, H, W, Ci] * w[kh, kw, Ci, Co] + bias."""
     binary = x.dtype == np.uint8
     share = events.density(x) if binary else 1.0
+    connectivity = hints.connectivity if hints else 1.0
     flat = stride == (1, 1)
     if not binary and w[..., 0].size <= SMALL_PATCH:
         patches.conv(x, w, stride, padding, out)
@@ -75,7 +76,12 @@ def conv2d(
 
 
 def conv2d_input_grad(
-    dy: Float, w: Float, stride: Pair, padding: Pair, dx: Float, connectivity: float = 1.0
+    dy: Float,
+    w: Float,
+    stride: Pair,
+    padding: Pair,
+    dx: Float,
+    hints: Hints | None = None,
 ) -> None:
     """dx[B, H, W, Ci] from dy[B, Ho, Wo, Co]."""
     if stride != (1, 1):
@@ -85,14 +91,19 @@ def conv2d_input_grad(
     turned = (w.shape[0] - 1 - padding[0], w.shape[1] - 1 - padding[1])
     if min(turned) < 0:
         patches.input_grad(dy, w, stride, padding, dx)
-    elif connectivity <= SPARSE:
+    elif hints and hints.connectivity <= SPARSE:
         survivors.conv(dy, mirrored, turned, dx)
     else:
         _dense(dy, mirrored, turned, dx)
 
 
 def conv2d_weight_grad(
-    x: NDArray[Any], dy: Float, stride: Pair, padding: Pair, dw: Float
+    x: NDArray[Any],
+    dy: Float,
+    stride: Pair,
+    padding: Pair,
+    dw: Float,
+    hints: Hints | None = None,
 ) -> None:
     """dw[kh, kw, Ci, Co] from x[B, H, W, Ci] and dy[B, Ho, Wo, Co]."""
     taps = dw.shape[:2]

@@ -15,10 +15,11 @@ from snnr.kernels.cpu.linear.survivors import walk_both, walk_survivors
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.gather import NARROW_PANEL
-from snnr.kernels.cpu.parts.matmul import matmul
+from snnr.kernels.cpu.parts.matmul import matmul as product
 from snnr.kernels.cpu.parts.rows import add, zero
 from snnr.kernels.cpu.parts.transpose import swap_last
 from snnr.kernels.jit import jit
+from snnr.kernels.operations import Hints
 
 #: spike density above which the dense product is quicker
 SPIKE_DENSITY = 0.35
@@ -32,44 +33,80 @@ FEW_OUTPUTS = 32
 Float = NDArray[np.floating[Any]]
 
 
+def matmul(a: Float, b: Float, out: Float) -> None:
+    """out[M, N] = a[M, K] @ b[K, N]; a and b may be strided views."""
+    product(a, b, out)
+
+
 def linear(
     x: NDArray[Any],
     w: Float,
     bias: Float | None,
     out: Float,
     scale: float = 1.0,
-    connectivity: float = 1.0,
-    memo: dict[str, Any] | None = None,
+    hints: Hints | None = None,
 ) -> None:
     """out[M, O] = scale * x[M, K] @ w[K, O] + bias.
 
     Spikes (uint8) are walked when they are few. So are floats that mostly hold one value, as
     normalised images do: x = (x - b) + b, and b times the column sums of w is a constant. Lists
-    that `linear_weight_grad` of the same x can use are left in `memo`.
+    that `linear_weight_grad` of the same x can use are left in `hints.call`.
     """
     if x.dtype == np.uint8:
-        index, count = events.by_row(x)
-        density = count.sum() / max(x.size, 1)
-        if memo is not None:
-            memo["rows"] = index, count
-        if density <= SPIKE_DENSITY and connectivity <= SPARSE:
-            walk_both(x, w, out)
-            _finish(out, scale, bias)
-            return
-        if density <= SPIKE_DENSITY:
-            walk_lists(w, index, count, None, scale, bias, out)
-            return
-        x = _as_float(x, out.dtype)
-    elif x.size:
-        index, value, count = events.deviations(x, x[0, 0])
-        if count.sum() <= FLOAT_DENSITY * x.size:
-            base = _background(x[0, 0], w, scale)
-            if bias is not None:
-                base += bias
-            walk_lists(w, index, count, value, scale, base, out)
-            return
-    matmul(x, w, out)
-    _finish(out, scale, bias)
+        walked = _walk_spikes(x, w, bias, out, scale, hints)
+    else:
+        walked = _walk_floats(x, w, bias, out, scale)
+    if not walked:
+        product(_as_float(x, out.dtype), w, out)
+        _finish(out, scale, bias)
+
+
+def _walk_spikes(
+    x: NDArray[np.uint8], w: Float, bias: Float | None, out: Float, scale: float,
+    hints: Hints | None,
+) -> bool:  # fmt: skip
+    """`linear` over the spikes of x, unless they are many."""
+    index, count = events.by_row(x)
+    if hints:
+        hints.call["rows"] = index, count
+    if count.sum() > SPIKE_DENSITY * x.size or scale == 0:
+        return False
+    if hints and hints.connectivity <= SPARSE:
+        walk_both(x, w, out)
+        _finish(out, scale, bias)
+    else:
+        walk_lists(w, index, count, None, scale, bias, out)
+    return True
+
+
+def _walk_floats(x: Float, m: Float, bias: Float | None, out: Float, scale: float) -> bool:
+    """out = scale * x @ m + bias over the entries that are not x[0, 0], unless they are many."""
+    if x.size == 0 or scale == 0:
+        return False
+    background = x[0, 0]
+    index, value, count = events.deviations(x, background)
+    if not _mostly_background(x, background, count):
+        return False
+    base = np.empty(m.shape[1], m.dtype)
+    bias_grad(m, base)
+    base *= m.dtype.type(background * scale)
+    if bias is not None:
+        base += bias
+    walk_lists(m, index, count, value, scale, base, out)
+    return True
+
+
+def _mostly_background(x: Float, background: Any, count: NDArray[np.int64]) -> bool:
+    """Whether x is quicker as background and differences, and loses no digits that way.
+
+    A row that hardly meets the background must not be small beside it: the differences would be
+    rounded to the background's last digit.
+    """
+    if not np.isfinite(background) or count.sum() > FLOAT_DENSITY * x.size:
+        return False
+    columns = x.shape[1]
+    apart = np.flatnonzero(count > columns - columns // 16)
+    return bool((8 * np.abs(x[apart]).max(axis=1, initial=0) >= abs(background)).all())
 
 
 def _finish(out: Float, scale: float, bias: Float | None) -> None:
@@ -79,14 +116,6 @@ def _finish(out: Float, scale: float, bias: Float | None) -> None:
         out += bias
 
 
-def _background(value: Any, m: Float, scale: float) -> Float:
-    """scale * value * column sums of m."""
-    sums = np.empty(m.shape[1], m.dtype)
-    bias_grad(m, sums)
-    sums *= m.dtype.type(value * scale)
-    return sums
-
-
 def _transposed(x: Float) -> Float:
     turned = empty((x.shape[1], x.shape[0]), x.dtype)
     swap_last(x[None], turned[None])
@@ -94,6 +123,8 @@ def _transposed(x: Float) -> Float:
 
 
 def _as_float(x: NDArray[Any], dtype: Any) -> Float:
+    if x.dtype == dtype:
+        return x
     dense = empty(x.shape, dtype)
     np.copyto(dense, x)
     return dense
@@ -104,40 +135,52 @@ def linear_weight_grad(
     dy: Float,
     dw: Float,
     scale: float = 1.0,
-    memo: dict[str, Any] | None = None,
+    hints: Hints | None = None,
 ) -> None:
     """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does."""
-    if x.dtype == np.uint8:
-        if dw.shape[1] <= NARROW_PANEL:
-            index, count = events.by_row(x) if memo is None else memo["rows"]
-            scatter_lists(index, count, dy, scale, dw)
-            return
-        if events.density(x) <= SPIKE_DENSITY:
+    if x.dtype != np.uint8:
+        walked = _walk_floats(_transposed(x), dy, None, dw, scale)
+    elif dw.shape[1] <= NARROW_PANEL:
+        known = hints.call.get("rows") if hints else None
+        index, count = known or events.by_row(x)
+        scatter_lists(index, count, dy, scale, dw)
+        walked = True
+    else:
+        walked = events.density(x) <= SPIKE_DENSITY
+        if walked:
             index, count = events.by_column(x)
             walk_lists(dy, index, count, None, scale, None, dw)
-            return
-        x = _as_float(x, dw.dtype)
-    elif x.size:
-        index, value, count = events.deviations(_transposed(x), x[0, 0])
-        if count.sum() <= FLOAT_DENSITY * x.size:
-            base = _background(x[0, 0], dy, scale)
-            walk_lists(dy, index, count, value, scale, base, dw)
-            return
-    matmul(x.T, dy, dw)
-    if scale != 1.0:
-        dw *= dw.dtype.type(scale)
+    if not walked:
+        product(_as_float(x, dw.dtype).T, dy, dw)
+        _finish(dw, scale, None)
 
 
 def linear_input_grad(
-    dy: Float, w: Float, dx: Float, scale: float = 1.0, connectivity: float = 1.0
+    dy: Float, w: Float, dx: Float, scale: float = 1.0, hints: Hints | None = None
 ) -> None:
     """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few."""
-    if connectivity <= SPARSE and dy.shape[0] >= NARROW_PANEL and dy.shape[1] > FEW_OUTPUTS:
+    few = hints is not None and hints.connectivity <= SPARSE
+    if few and dy.shape[0] >= NARROW_PANEL and dy.shape[1] > FEW_OUTPUTS:
         walk_survivors(dy, w, scale, dx)
     else:
-        matmul(dy, w.T, dx)
-        if scale != 1.0:
-            dx *= dx.dtype.type(scale)
+        product(dy, w.T, dx)
+        _finish(dx, scale, None)
+    if hints is not None and hints.needed is not None:
+        _keep(hints.needed.reshape(-1), dx.reshape(-1, hints.needed.size))
+
+
+@jit()
+def _keep_row(mask: Any, row: Any) -> None:
+    nothing = row.dtype.type(0)
+    for i in range(row.shape[0]):
+        row[i] = row[i] if mask[i] else nothing
+
+
+@jit(parallel=True)
+def _keep(mask: Any, x: Any) -> None:
+    """x = 0 where the mask is."""
+    for t in prange(x.shape[0]):
+        _keep_row(mask, x[t])
 
 
 @jit(parallel=True)

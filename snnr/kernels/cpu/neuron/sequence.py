@@ -45,8 +45,9 @@ def _span(block: int, period: int, length: int, total: int) -> tuple[int, int, i
 
 
 @jit(parallel=True)
-def _lif(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, length: int, scratch: Any,
-         out: Any) -> None:  # fmt: skip
+def _lif(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, first: Any, length: int,
+         scratch: Any, out: Any, last: Any) -> None:  # fmt: skip
+    """`first` and `last`, where they are not empty, are the potentials before and after."""
     static = x.shape[0] == 1
     steps, total = out.shape
     period = gain.shape[0]
@@ -58,7 +59,10 @@ def _lif(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, length: int, sc
             mine = scratch[numba.get_thread_id()]
             z, v, h, s = mine[0, :n], mine[1, :n], mine[2, :n], mine[3, :n]
             hold = held.size > 0
-            start_block(neuron, v)
+            if first.size > 0:
+                copy(first[start:stop], v)
+            else:
+                start_block(neuron, v)
             for t in range(steps):
                 if t == 0 or not static:
                     affine(
@@ -66,11 +70,13 @@ def _lif(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, length: int, sc
                     )
                 potentials(neuron, z, v, h, s, held[t, start:stop] if hold else s, hold)
                 copy(s, out[t, start:stop])
+            if last.size > 0:
+                copy(v, last[start:stop])
 
 
 @jit(parallel=True)
-def _lif_grad(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, dout: Any, length: int,
-              scratch: Any, partial: Any, dz: Any) -> None:  # fmt: skip
+def _lif_grad(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, first: Any, dout: Any,
+              length: int, scratch: Any, partial: Any, dz: Any) -> None:  # fmt: skip
     static = x.shape[0] == 1
     steps, total = dout.shape
     period = gain.shape[0]
@@ -93,7 +99,10 @@ def _lif_grad(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, dout: Any,
             until = place + n if sums else place
             sum_dz = partial[chunk, 0, place:until]
             sum_dzx = partial[chunk, 1, place:until]
-            start_block(neuron, v)
+            if first.size > 0:
+                copy(first[start:stop], v)
+            else:
+                start_block(neuron, v)
             for t in range(steps):
                 if t == 0 or not static:
                     affine(x[t, start:stop], gain[place : place + n], offset[place : place + n], z)
@@ -123,34 +132,57 @@ def _period(channels: int) -> tuple[int, int]:
     return 1, BLOCK
 
 
-def _by_step(held: Float) -> Float:
-    """[T, R, C] -> [T, R*C], also when it is empty."""
+def _by_step(held: Float | None, dtype: Any) -> Float:
+    """[T, R, C] -> [T, R*C]; None becomes an empty array."""
+    if held is None:
+        return np.empty((0, 0), dtype)
     return held.reshape(held.shape[0], held.shape[1] * held.shape[2])
 
 
+def _flat(v: Float | None, dtype: Any) -> Float:
+    return np.empty(0, dtype) if v is None else v.reshape(-1)
+
+
+def _coefficients(
+    gain: Float | None, offset: Float | None, channels: int, rows: int, dtype: Any
+) -> tuple[Float, Float]:
+    """gain and offset, 1 and 0 where they are absent, repeated for so many rows."""
+    one = np.ones(channels, dtype) if gain is None else gain
+    nought = np.zeros(channels, dtype) if offset is None else offset
+    return np.tile(one, rows), np.tile(nought, rows)
+
+
 def lif(
-    x: Float, gain: Float, offset: Float, neuron: Neuron, held: Float, out: NDArray[Any]
+    x: Float,
+    gain: Float | None,
+    offset: Float | None,
+    neuron: Neuron,
+    held: Float | None,
+    out: NDArray[Any],
+    start: Float | None = None,
+    end: Float | None = None,
 ) -> None:
     """Spikes out[T, R, C] of the input gain*x + offset; x[1, R, C] is the same at every step."""
     rows, length = _period(x.shape[2])
     scratch = empty((numba.get_num_threads(), 4, length), x.dtype)
-    steps = out.shape[0]
     _lif(
-        x.reshape(x.shape[0], -1), np.tile(gain, rows), np.tile(offset, rows), neuron,
-        _by_step(held), length, scratch, out.reshape(steps, -1),
+        x.reshape(x.shape[0], -1), *_coefficients(gain, offset, x.shape[2], rows, x.dtype), neuron,
+        _by_step(held, x.dtype), _flat(start, x.dtype), length, scratch,
+        out.reshape(out.shape[0], -1), _flat(end, x.dtype),
     )  # fmt: skip
 
 
 def lif_grad(
     x: Float,
-    gain: Float,
-    offset: Float,
+    gain: Float | None,
+    offset: Float | None,
     neuron: Neuron,
-    held: Float,
+    held: Float | None,
     dout: Float,
     dz: Float,
     sum_dz: Float | None = None,
     sum_dzx: Float | None = None,
+    start: Float | None = None,
 ) -> None:
     """Gradient dz with respect to z = gain*x + offset, and, where they have a place to go, its
     sums per channel (also times x)."""
@@ -161,9 +193,9 @@ def lif_grad(
     wanted = sum_dz is not None and sum_dzx is not None
     partial = empty((CHUNKS, 2, rows * channels if wanted else 0), x.dtype)
     _lif_grad(
-        x.reshape(x.shape[0], -1), np.tile(gain, rows), np.tile(offset, rows), neuron,
-        _by_step(held), dout.reshape(steps, -1), length, scratch, partial,
-        dz.reshape(x.shape[0], -1),
+        x.reshape(x.shape[0], -1), *_coefficients(gain, offset, channels, rows, x.dtype), neuron,
+        _by_step(held, x.dtype), _flat(start, x.dtype), dout.reshape(steps, -1), length, scratch,
+        partial, dz.reshape(x.shape[0], -1),
     )  # fmt: skip
     if sum_dz is not None and sum_dzx is not None:
         sums = partial.reshape(CHUNKS, 2, rows, channels).sum(axis=(0, 2))
@@ -172,12 +204,15 @@ def lif_grad(
 
 
 @jit()
-def _potential(x: Any, gain: Any, offset: Any, neuron: Any, out_v: Any) -> None:
+def _potential(x: Any, gain: Any, offset: Any, neuron: Any, first: Any, out_v: Any) -> None:
     steps, rows, channels = out_v.shape
     z = np.empty(channels, x.dtype)
     v, h, s = np.empty_like(z), np.empty_like(z), np.empty_like(z)
     for r in range(rows):
-        start_block(neuron, v)
+        if first.size > 0:
+            copy(first[r * channels : (r + 1) * channels], v)
+        else:
+            start_block(neuron, v)
         for t in range(steps):
             affine(x[t if x.shape[0] > 1 else 0, r], gain, offset, z)
             potentials(neuron, z, v, h, s, s, False)
@@ -185,6 +220,14 @@ def _potential(x: Any, gain: Any, offset: Any, neuron: Any, out_v: Any) -> None:
                 out_v[t, r, c] = v[c]
 
 
-def lif_potential(x: Float, gain: Float, offset: Float, neuron: Neuron, out_v: Float) -> None:
+def lif_potential(
+    x: Float,
+    gain: Float | None,
+    offset: Float | None,
+    neuron: Neuron,
+    out_v: Float,
+    start: Float | None = None,
+) -> None:
     """Potential after the reset, out_v[T, R, C], for inspection."""
-    _potential(x, gain, offset, neuron, out_v)
+    coefficients = _coefficients(gain, offset, x.shape[2], 1, x.dtype)
+    _potential(x, *coefficients, neuron, _flat(start, x.dtype), out_v)

@@ -138,11 +138,16 @@ def _count(x: Any, background: Any, partial: Any) -> None:
         partial[p] = _count_block(x[size * p // parts : size * (p + 1) // parts], background)
 
 
-def density(x: NDArray[Any], background: Any = 0) -> float:
-    """Share of entries that are not the background (zero, for spikes)."""
+def differing(x: NDArray[Any], background: Any) -> int:
+    """Number of entries that are not the background."""
     partial = np.zeros(16, np.int64)
     _count(x.reshape(-1), x.dtype.type(background), partial)
-    return float(partial.sum()) / max(x.size, 1)
+    return int(partial.sum())
+
+
+def density(spikes: NDArray[np.uint8]) -> float:
+    """Share of entries that are not zero."""
+    return differing(spikes, 0) / max(spikes.size, 1)
 
 
 def by_row(spikes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int64]]:

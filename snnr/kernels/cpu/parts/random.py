@@ -1,0 +1,6 @@
+"""The generator of `rules`, compiled."""
+
+from snnr.kernels import rules
+from snnr.kernels.jit import jit
+
+philox = jit(forceinline=True)(rules.philox)

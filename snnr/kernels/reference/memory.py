@@ -1,0 +1,43 @@
+"""Memory of the host, as NumPy hands it out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from snnr.kernels.reference.types import Array
+
+
+def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> Array:
+    """Uninitialised memory."""
+    return np.empty(shape, dtype)
+
+
+def zeros(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> Array:
+    """Memory of zeros."""
+    return np.zeros(shape, dtype)
+
+
+def copy_in(array: Array) -> Array:
+    """The array itself if it is contiguous."""
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def copy_out(memory: Array) -> Array:
+    """The memory itself."""
+    return memory
+
+
+def write(array: Array, out: Array) -> None:
+    """out = array, converted."""
+    out[...] = array
+
+
+def copy(x: Array, out: Array) -> None:
+    """out = x, converted."""
+    out[...] = x
+
+
+def fill(out: Array, value: float) -> None:
+    """out = value everywhere."""
+    out.fill(value)

@@ -1,0 +1,46 @@
+"""Questions whose answers are integers, against the reference."""
+
+import numpy as np
+import pytest
+
+from .harness import compare, normal, pruned, spikes
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 17), (70, 2001)])
+@pytest.mark.parametrize("odd", [None, np.nan, np.inf, -np.inf])
+def test_all_finite(kernels, shape, odd, dtype):
+    x = normal(np.random.default_rng(0), shape, dtype)
+    x.reshape(-1)[: min(1, x.size)] = np.finfo(dtype).max
+    if odd is not None and x.size:
+        x.reshape(-1)[-1] = odd
+    for before in (0, 1):
+        flag = np.array([before], np.uint8)
+        compare(kernels, "all_finite", (), updated=("flag",), x=x, flag=flag)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (0, 3), (129, 10)])
+def test_count_correct(kernels, shape):
+    generator = np.random.default_rng(1)
+    rate = generator.integers(0, 3, shape).astype(np.float32)  # with ties
+    labels = generator.integers(0, shape[1], shape[0])
+    count = np.array([5], np.int64)
+    compare(kernels, "count_correct", (), updated=("count",), rate=rate, labels=labels, count=count)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (0, 3), (3, 130), (700, 65), (2000, 3)])
+@pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
+def test_count_spikes(kernels, shape, density):
+    x = spikes(np.random.default_rng(2), shape, density)
+    count = np.arange(shape[1])
+    compare(kernels, "count_spikes", (), updated=("count",), spikes=x, count=count)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 17), (70, 2001)])
+def test_count_nonzero(kernels, shape, dtype):
+    x = pruned(np.random.default_rng(3), shape, 0.3, dtype)
+    x.reshape(-1)[: min(1, x.size)] = -0.0
+    compare(kernels, "count_nonzero", ("count",), x=x, count=np.empty(1, np.int64))
+    s = spikes(np.random.default_rng(3), shape, 0.3)
+    compare(kernels, "count_nonzero", ("count",), x=s, count=np.empty(1, np.int64))

@@ -1,0 +1,28 @@
+"""Exchanged axes against the reference."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from .harness import compare, normal, spikes
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("shape", [(3, 70), (2, 3, 33), (1, 5, 2, 7), (2, 3, 1, 40), (0, 3, 2)])
+def test_every_order_of_axes(kernels, shape, dtype):
+    generator = np.random.default_rng(0)
+    x = spikes(generator, shape, 0.3) if dtype == np.uint8 else normal(generator, shape, dtype)
+    for axes in itertools.permutations(range(len(shape))):
+        out = np.empty([shape[axis] for axis in axes], dtype)
+        compare(kernels, "reorder", ("out",), x=x, axes=axes, out=out)
+
+
+def test_images_to_planes_and_back(kernels):
+    """What flattening does to [T, N, H, W, C]: channels before pixels."""
+    x = normal(np.random.default_rng(1), (2, 3, 5, 7, 33))
+    planes = np.empty((2, 3, 33, 5, 7), np.float32)
+    there = compare(kernels, "reorder", ("out",), x=x, axes=(0, 1, 4, 2, 3), out=planes)["out"]
+    back = np.empty_like(x)
+    again = compare(kernels, "reorder", ("out",), x=there, axes=(0, 1, 3, 4, 2), out=back)["out"]
+    np.testing.assert_array_equal(again, x)
