@@ -1,7 +1,8 @@
 """Linear layers on the CPU: dense GEMM, or a walk over spikes or over surviving weights.
 
 Which one runs is decided by measured density; the thresholds are where the two paths cost the
-same on the shapes of the paper's networks (benchmarks/sparsity.py draws the curves).
+same on the shapes of the paper's networks (benchmarks/sparsity.py draws the curves). Beside pruned
+weights the costs depend on more than one density: `_sparse_cost` and its neighbours estimate them.
 """
 
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from snnr.kernels.cpu.linear import survivors
+from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.linear.spikes import scatter_lists, walk_lists
-from snnr.kernels.cpu.linear.survivors import walk_both, walk_survivors
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts import events
-from snnr.kernels.cpu.parts.gather import NARROW_PANEL
+from snnr.kernels.cpu.parts.gather import NARROW_PANEL, WIDE_PANEL
 from snnr.kernels.cpu.parts.matmul import matmul as product
 from snnr.kernels.cpu.parts.rows import add, zero
 from snnr.kernels.cpu.parts.transpose import swap_last
@@ -25,10 +27,14 @@ from snnr.kernels.operations import Hints
 SPIKE_DENSITY = 0.35
 #: the same for float inputs, by the share of entries that differ from the background
 FLOAT_DENSITY = 0.25
-#: connectivity below which walking the surviving weights is quicker
-SPARSE = 0.12
 #: output widths up to which the dense product costs less than listing survivors
 FEW_OUTPUTS = 32
+
+# Nanoseconds of one core, per weight, pruned or not, as measured on the layers of the networks
+#: to look at it; to list a surviving one; to walk that one with 64 rows
+LOOK, LIST, WALK = 0.25, 3.0, 4.0
+#: of the dense product, per row; of the walk over the input, per entry that is walked
+DENSE, ENTRY = 0.02, 0.04
 
 Float = NDArray[np.floating[Any]]
 
@@ -52,13 +58,37 @@ def linear(
     normalised images do: x = (x - b) + b, and b times the column sums of w is a constant. Lists
     that `linear_weight_grad` of the same x can use are left in `hints.call`.
     """
-    if x.dtype == np.uint8:
+    if hints and _forward_sparse(x, w, hints.connectivity):
+        survivors.forward(x, survivors_for(w, hints), scale, bias, out)
+        walked = True
+    elif x.dtype == np.uint8:
         walked = _walk_spikes(x, w, bias, out, scale, hints)
     else:
         walked = _walk_floats(x, w, bias, out, scale)
     if not walked:
         product(_as_float(x, out.dtype), w, out)
         _finish(out, scale, bias)
+
+
+def _sparse_cost(rows: int, connectivity: float) -> float:
+    """Nanoseconds per weight of a walk over the survivors, lists included."""
+    return LOOK + connectivity * (LIST + WALK * -(-rows // WIDE_PANEL))
+
+
+def _forward_sparse(x: NDArray[Any], w: Float, connectivity: float) -> bool:
+    """Whether `linear` is quicker over the surviving weights than over the entries of x.
+
+    Narrow layers are not: the lists of their input serve their weight gradient as well.
+    """
+    rows = x.shape[0]
+    cost = _sparse_cost(rows, connectivity)
+    if x.dtype == np.uint8:
+        # hidden layers need the lists on the way back as well
+        cost -= LOOK + LIST * connectivity
+    if w.shape[1] <= NARROW_PANEL or x.size == 0 or cost >= DENSE * rows:
+        return False
+    background = 0 if x.dtype == np.uint8 else x[0, 0]
+    return cost < ENTRY * events.differing(x, background) / x.shape[1]
 
 
 def _walk_spikes(
@@ -71,11 +101,7 @@ def _walk_spikes(
         hints.call["rows"] = index, count
     if count.sum() > SPIKE_DENSITY * x.size or scale == 0:
         return False
-    if hints and hints.connectivity <= SPARSE:
-        walk_both(x, w, out)
-        _finish(out, scale, bias)
-    else:
-        walk_lists(w, index, count, None, scale, bias, out)
+    walk_lists(w, index, count, None, scale, bias, out)
     return True
 
 
@@ -159,14 +185,16 @@ def linear_input_grad(
     dy: Float, w: Float, dx: Float, scale: float = 1.0, hints: Hints | None = None
 ) -> None:
     """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few."""
-    few = hints is not None and hints.connectivity <= SPARSE
-    if few and dy.shape[0] >= NARROW_PANEL and dy.shape[1] > FEW_OUTPUTS:
-        walk_survivors(dy, w, scale, dx)
-    else:
-        product(dy, w.T, dx)
-        _finish(dx, scale, None)
-    if hints is not None and hints.needed is not None:
-        _keep(hints.needed.reshape(-1), dx.reshape(-1, hints.needed.size))
+    needed = hints.needed if hints else None
+    rows, outputs = dy.shape
+    sparse = hints and _sparse_cost(rows, hints.connectivity) < DENSE * rows
+    if hints and sparse and outputs > FEW_OUTPUTS:
+        survivors.backward(dy, survivors_for(w, hints), scale, needed, dx)
+        return
+    product(dy, w.T, dx)
+    _finish(dx, scale, None)
+    if needed is not None:
+        _keep(needed.reshape(-1), dx.reshape(-1, needed.size))
 
 
 @jit()

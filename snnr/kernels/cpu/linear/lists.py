@@ -11,6 +11,7 @@ from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts.bits import MASK, active, lowest, population
 from snnr.kernels.cpu.parts.events import bits_of
 from snnr.kernels.jit import jit
+from snnr.kernels.operations import Hints
 
 #: parts that are listed side by side
 CHUNKS = 8
@@ -95,3 +96,22 @@ def survivors_of(w: Float, connectivity: float) -> Survivors:
         if filled.max() <= room:
             return Survivors(start, count, index, value)
         room = int(filled.max())
+
+
+def survivors_for(w: Float, hints: Hints) -> Survivors:
+    """Lists of w, a matrix or a kernel by its last axis; made once for as long as they hold.
+
+    They are made anew for every version of the weights: all values that are left change in a
+    training step, and reading the whole matrix takes hardly longer than fetching those.
+    """
+    kept = hints.call.get("survivors")
+    if kept is None and hints.weight is not None:
+        version, kept = hints.weight.get("survivors", (None, None))
+        kept = kept if version == hints.version else None
+    if kept is None:
+        kept = survivors_of(w.reshape(-1, w.shape[-1]), hints.connectivity)
+        if hints.weight is not None:
+            hints.weight["survivors"] = hints.version, kept
+    hints.call["survivors"] = kept
+    made: Survivors = kept
+    return made
