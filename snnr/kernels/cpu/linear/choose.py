@@ -11,9 +11,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.cpu.linear import survivors
+from snnr.kernels.cpu.linear import bits, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for
-from snnr.kernels.cpu.linear.spikes import scatter_lists, walk_lists
+from snnr.kernels.cpu.linear.outer import outer
+from snnr.kernels.cpu.linear.spikes import walk_lists
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.gather import NARROW_PANEL, WIDE_PANEL
@@ -58,68 +59,76 @@ def linear(
     normalised images do: x = (x - b) + b, and b times the column sums of w is a constant. Lists
     that `linear_weight_grad` of the same x can use are left in `hints.call`.
     """
-    if hints and _forward_sparse(x, w, hints.connectivity):
-        survivors.forward(x, survivors_for(w, hints), scale, bias, out)
-        walked = True
-    elif x.dtype == np.uint8:
+    if x.dtype == np.uint8:
         walked = _walk_spikes(x, w, bias, out, scale, hints)
     else:
-        walked = _walk_floats(x, w, bias, out, scale)
+        walked = _walk_floats(x, w, bias, out, scale, hints)
     if not walked:
         product(_as_float(x, out.dtype), w, out)
         _finish(out, scale, bias)
 
 
-def _sparse_cost(rows: int, connectivity: float) -> float:
-    """Nanoseconds per weight of a walk over the survivors, lists included."""
-    return LOOK + connectivity * (LIST + WALK * -(-rows // WIDE_PANEL))
-
-
-def _forward_sparse(x: NDArray[Any], w: Float, connectivity: float) -> bool:
-    """Whether `linear` is quicker over the surviving weights than over the entries of x.
-
-    Narrow layers are not: the lists of their input serve their weight gradient as well.
-    """
-    rows = x.shape[0]
-    cost = _sparse_cost(rows, connectivity)
-    if x.dtype == np.uint8:
-        # hidden layers need the lists on the way back as well
-        cost -= LOOK + LIST * connectivity
-    if w.shape[1] <= NARROW_PANEL or x.size == 0 or cost >= DENSE * rows:
-        return False
-    background = 0 if x.dtype == np.uint8 else x[0, 0]
-    return cost < ENTRY * events.differing(x, background) / x.shape[1]
+def _sparse_cost(rows: int, connectivity: float, listed: bool = False) -> float:
+    """Nanoseconds per weight of a walk over the survivors, which may be listed already."""
+    walk = connectivity * WALK * -(-rows // WIDE_PANEL)
+    return walk if listed else walk + LOOK + LIST * connectivity
 
 
 def _walk_spikes(
     x: NDArray[np.uint8], w: Float, bias: Float | None, out: Float, scale: float,
     hints: Hints | None,
 ) -> bool:  # fmt: skip
-    """`linear` over the spikes of x, unless they are many."""
-    index, count = events.by_row(x)
+    """`linear` over the spikes of x or the survivors of w, unless both are many."""
+    words, spikes = packed = bits.pack(x)
     if hints:
-        hints.call["rows"] = index, count
-    if count.sum() > SPIKE_DENSITY * x.size or scale == 0:
-        return False
-    walk_lists(w, index, count, None, scale, bias, out)
-    return True
+        hints.call["words"] = packed
+    rows, inputs = x.shape
+    few = spikes <= SPIKE_DENSITY * x.size and scale != 0
+    if few and w.shape[1] <= NARROW_PANEL:
+        bits.narrow(words, w, scale, bias, out)
+        return True
+    if hints and scale != 0:
+        # the way back needs the lists as well: they cost nothing here
+        cost = _sparse_cost(rows, hints.connectivity, listed=True)
+        if cost < min(DENSE * rows, ENTRY * spikes / max(inputs, 1)):
+            survivors.forward(words, survivors_for(w, hints), scale, bias, out)
+            return True
+    if few:
+        walk_lists(w, *events.by_row(x), None, scale, bias, out)
+    return few
 
 
-def _walk_floats(x: Float, m: Float, bias: Float | None, out: Float, scale: float) -> bool:
-    """out = scale * x @ m + bias over the entries that are not x[0, 0], unless they are many."""
+def _walk_floats(
+    x: Float, w: Float, bias: Float | None, out: Float, scale: float, hints: Hints | None
+) -> bool:
+    """`linear` over the survivors of w, or over the entries that are not x[0, 0], unless both are
+    many."""
+    rows, inputs = x.shape
     if x.size == 0 or scale == 0:
         return False
     background = x[0, 0]
+    if hints and w.shape[1] > NARROW_PANEL:
+        cost = _sparse_cost(rows, hints.connectivity)
+        least = min(DENSE * rows, ENTRY * events.differing(x, background) / inputs)
+        if cost < least:
+            survivors.forward(x, survivors_for(w, hints), scale, bias, out)
+            return True
     index, value, count = events.deviations(x, background)
     if not _mostly_background(x, background, count):
         return False
-    base = np.empty(m.shape[1], m.dtype)
-    bias_grad(m, base)
-    base *= m.dtype.type(background * scale)
+    base = _background_sums(w, background * scale)
     if bias is not None:
         base += bias
-    walk_lists(m, index, count, value, scale, base, out)
+    walk_lists(w, index, count, value, scale, base, out)
     return True
+
+
+def _background_sums(m: Float, factor: Any) -> Float:
+    """factor times the column sums of m."""
+    base = np.empty(m.shape[1], m.dtype)
+    bias_grad(m, base)
+    base *= m.dtype.type(factor)
+    return base
 
 
 def _mostly_background(x: Float, background: Any, count: NDArray[np.int64]) -> bool:
@@ -164,18 +173,20 @@ def linear_weight_grad(
     hints: Hints | None = None,
 ) -> None:
     """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does."""
-    if x.dtype != np.uint8:
-        walked = _walk_floats(_transposed(x), dy, None, dw, scale)
-    elif dw.shape[1] <= NARROW_PANEL:
-        known = hints.call.get("rows") if hints else None
-        index, count = known or events.by_row(x)
-        scatter_lists(index, count, dy, scale, dw)
-        walked = True
-    else:
-        walked = events.density(x) <= SPIKE_DENSITY
+    walked = False
+    if x.dtype == np.uint8:
+        words, spikes = (hints.call.get("words") if hints else None) or bits.pack(x)
+        walked = spikes <= SPIKE_DENSITY * x.size and scale != 0
+        if walked and dw.shape[1] <= NARROW_PANEL:
+            bits.narrow_grad(words, dy, scale, dw)
+        elif walked:
+            outer(dy, *bits.by_input(words), None, scale, None, dw)
+    elif x.size and scale != 0:
+        turned, background = _transposed(x), x[0, 0]
+        index, value, count = events.deviations(turned, background)
+        walked = _mostly_background(turned, background, count)
         if walked:
-            index, count = events.by_column(x)
-            walk_lists(dy, index, count, None, scale, None, dw)
+            outer(dy, index, count, value, scale, _background_sums(dy, background * scale), dw)
     if not walked:
         product(_as_float(x, dw.dtype).T, dy, dw)
         _finish(dw, scale, None)

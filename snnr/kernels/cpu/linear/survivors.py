@@ -12,15 +12,14 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from snnr.kernels.cpu.linear.bits import Words
 from snnr.kernels.cpu.linear.lists import Survivors
 from snnr.kernels.cpu.linear.scatter import scatter_bits, scatter_floats
 from snnr.kernels.cpu.linear.spikes import position
 from snnr.kernels.cpu.memory import empty
-from snnr.kernels.cpu.parts.bits import MASK
-from snnr.kernels.cpu.parts.events import bits_of
 from snnr.kernels.cpu.parts.gather import WIDE_PANEL, gather_scaled
 from snnr.kernels.cpu.parts.rows import scale, zero
-from snnr.kernels.cpu.parts.square import turn_bits, turn_square
+from snnr.kernels.cpu.parts.square import turn_square
 from snnr.kernels.cpu.parts.vector import REGISTER
 from snnr.kernels.jit import jit
 
@@ -57,25 +56,6 @@ def _panels(x: Any, columns: int, panels: Any) -> None:
                 panels[p, k, i] = x[(p * width + i) * columns + k]
             for i in range(height, width):
                 panels[p, k, i] = 0
-
-
-@jit(parallel=True)
-def _bits(x: Any, columns: int, scratch: Any, words: Any) -> None:
-    """Bit i of words[p, k] tells whether x[p*64 + i, k] is set; x flat."""
-    blocks = words.shape[0]
-    rows = x.shape[0] // max(columns, 1)
-    across = (columns + MASK - 1) // MASK
-    for task in prange(blocks * across):
-        square = scratch[numba.get_thread_id()]
-        p = task // across
-        k0 = (task % across) * MASK
-        k1 = min(k0 + MASK, columns)
-        for i in range(MASK):
-            r = p * MASK + i
-            square[i] = bits_of(x, r * columns + k0, r * columns + k1) if r < rows else np.uint64(0)
-        turn_bits(square, 0)
-        for k in range(k0, k1):
-            words[p, k] = square[k - k0]
 
 
 @jit()
@@ -183,16 +163,16 @@ def _backward(panels: Any, start: Any, count: Any, index: Any, value: Any, facto
 
 
 def forward(
-    x: NDArray[Any], lists: Survivors, factor: float, bias: Float | None, out: Float
+    x: Float | Words, lists: Survivors, factor: float, bias: Float | None, out: Float
 ) -> None:
-    """out[M, O] = factor * x[M, K] @ w + bias over the survivors of w; x float or spikes."""
-    rows, columns = x.shape
-    blocks = -(-rows // WIDE_PANEL)
+    """out[M, O] = factor * x[M, K] @ w + bias over the survivors of w; x float, or the words of
+    spikes."""
+    columns = x.shape[1]
+    blocks = -(-out.shape[0] // WIDE_PANEL)
     threads = numba.get_num_threads()
     words, panels = np.empty((0, 0), np.uint64), np.empty((0, 0, 0), out.dtype)
-    if x.dtype == np.uint8:
-        words = empty((blocks, columns), np.uint64)
-        _bits(x.reshape(-1), columns, empty((threads, MASK), np.uint64), words)
+    if x.dtype == np.uint64:
+        words = x
     else:
         panels = empty((blocks, columns, WIDE_PANEL), out.dtype)
         _panels(x.reshape(-1), columns, panels)
