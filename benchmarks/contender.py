@@ -35,7 +35,7 @@ class Snnr:
             if isinstance(found, snnr.nn.Dropout):
                 found.fixed_mask = load.mask
         for name, value in load.params.items():
-            self.params[name].data[...] = value
+            self.params[name].assign(value)
         work = load.work
         self.optimizer = snnr.optim.GradR(
             self.net.parameters(), lr=work.lr, prior=work.prior, sparsity=work.sparsity
@@ -43,9 +43,8 @@ class Snnr:
         for name, theta in load.theta.items():
             parameter = self.params[name]
             state = self.optimizer.state[parameter]
-            state.theta[...] = theta
-            state.sign[...] = load.sign[name]
-            parameter.connectivity = share(parameter.data)
+            state.assign("theta", theta)
+            state.assign("sign", load.sign[name])
 
     def train(self, index: int) -> snnr.Tensor:
         """Forward and backward pass on a batch; the loss."""
@@ -60,7 +59,7 @@ class Snnr:
         """One training step; the loss."""
         loss = self.train(index)
         self.optimizer.step()
-        return float(loss.data)
+        return loss.item()
 
     def probe(self, index: int) -> Record:
         """One training step with its record.
@@ -70,14 +69,15 @@ class Snnr:
         """
         record = Record()
         self.watch(record, self.load.images[index % len(self.load.images)])
-        record.loss = float(self.train(index).data)
+        record.loss = self.train(index).item()
         for name, parameter in self.params.items():
+            assert parameter.grad is not None
             record.grad_norms[name] = float(np.linalg.norm(parameter.grad.astype(np.float64)))
             record.grads[name] = sample(parameter.grad)
         self.optimizer.step()
         for name, parameter in self.params.items():
-            record.weights[name] = sample(parameter.data)
-        weights = [p.data for p in self.params.values() if p.role == "weight"]
+            record.weights[name] = sample(parameter.numpy())
+        weights = [p.numpy() for p in self.params.values() if p.role == "weight"]
         record.connectivity = sum(map(np.count_nonzero, weights)) / sum(w.size for w in weights)
         return record
 
@@ -91,7 +91,7 @@ class Snnr:
             nonlocal before
             layer = order.get(name)
             if layer is None:
-                before = out.data
+                before = out.numpy()
                 return
             if layer.kind in ("conv", "linear"):
                 # dropout may be fused into the linear layer behind it
@@ -99,15 +99,11 @@ class Snnr:
                 masked = before * self.load.mask if dropped else before
                 record.inputs[layer.name] = share(masked)
             elif layer.kind == "lif":
-                record.spikes[layer.name] = share(out.data)
-            before = out.data
+                record.spikes[layer.name] = share(out.numpy())
+            before = out.numpy()
 
-        self.net.observer = observe
-        try:
-            with snnr.no_grad():
-                self.net(images)
-        finally:
-            self.net.observer = None
+        with snnr.no_grad(), self.net.observed(observe, spikes=True):
+            self.net(images)
 
 
 def build(load: Workload) -> Snnr:

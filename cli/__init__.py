@@ -1,5 +1,7 @@
 """The command line. Commands are loaded when they run, so that `snnr --help` is quick."""
 
+import os
+import signal
 from importlib import import_module
 from typing import Any
 
@@ -33,14 +35,17 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command: exit code 1 for failures, 2 for wrong settings, 130 after Ctrl-C."""
-        from snnr.errors import ConfigError, SnnrError
+        from snnr.cli.common import say
 
+        from snnr.errors import ConfigError, SnnrError, printable
+
+        _open_standard_streams()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             text = str(error) or "interrupted"
-            click.echo(text[:1].upper() + text[1:], err=True)
-            ctx.exit(130)
+            say(printable(text[:1].upper() + text[1:]))
+            ctx.exit(128 + getattr(error, "signal", signal.SIGINT))
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
@@ -49,8 +54,18 @@ class LazyGroup(click.Group):
             text = " ".join(str(error).split())
             if not isinstance(error, SnnrError):
                 text = f"unexpected {type(error).__name__}: {text} (--debug shows where)"
-            click.echo(f"Error: {text}", err=True)
+            say(f"Error: {printable(text)}")
             ctx.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _open_standard_streams() -> None:
+    """Where a stream is closed, the next file that is opened takes its number: a checkpoint must
+    not receive what a library says on stderr."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -151,11 +151,11 @@ def _measure(name: str, share: float, batch: int, device: str, seconds: float) -
     if share < 1:
         _prune(optimizer, share, rng)
     images = _images(name, batch, rng)
-    target = F.one_hot(rng.integers(0, 10, batch), 10)
+    labels = rng.integers(0, 10, batch)
 
     def train() -> None:
         optimizer.zero_grad()
-        F.mse_loss(F.mean_time(network(images)), target).backward()
+        F.label_mse_loss(F.mean_time(network(images)), labels).backward()
         optimizer.step()
 
     rates = _calibrate(network, optimizer, images)
@@ -197,13 +197,15 @@ def _prune(optimizer: "GradR", share: float, rng: Any) -> None:
     """Move all but a random share of the connections below zero, where no prior moves them."""
     import numpy as np
 
-    for parameter in optimizer.changes:
+    for parameter in optimizer.params:
+        if parameter.role != "weight":
+            continue
         state = optimizer.state[parameter]
-        assert state.theta is not None
-        assert state.sign is not None
-        state.theta[rng.random(state.theta.shape, np.float32) > share] -= 10
-        parameter.data[...] = state.sign * np.maximum(state.theta, 0)
-        parameter.connectivity = share
+        theta, sign = state.numpy("theta").copy(), state.numpy("sign")
+        theta[rng.random(theta.shape, np.float32) > share] -= 10
+        state.assign("theta", theta)
+        parameter.assign(sign * np.maximum(theta, 0))
+        parameter.backend.count_nonzero(parameter.memory, optimizer.counts[parameter])
 
 
 def _calibrate(network: "Sequential", optimizer: "GradR", images: Any) -> dict[str, float]:
@@ -219,34 +221,23 @@ def _calibrate(network: "Sequential", optimizer: "GradR", images: Any) -> dict[s
                 break
             for parameter in before.parameters():
                 if parameter.role == "shift":
-                    parameter.data += 0.1
+                    parameter.assign(parameter.numpy() + 0.1)
                 elif parameter.role == "weight":
-                    parameter.data *= 1.3
-                    theta = optimizer.state[parameter].theta
-                    assert theta is not None
-                    theta *= 1.3
+                    parameter.assign(parameter.numpy() * 1.3)
+                    state = optimizer.state[parameter]
+                    state.assign("theta", state.numpy("theta") * 1.3)
     return _rates(network, images)
 
 
 def _rates(network: "Sequential", images: Any) -> dict[str, float]:
     """Mean firing rate of each neuron layer."""
     from snnr import no_grad
-    from snnr.nn import IF
+    from snnr.activity import ActivityCounter
 
-    neurons = {layer.name for layer in network if isinstance(layer, IF)}
-    rates: dict[str, float] = {}
-
-    def observe(name: str, x: Any) -> None:
-        if name in neurons:
-            rates[name] = float(x.data.mean())
-
-    network.observer = observe
-    try:
-        with no_grad():
-            network(images)
-    finally:
-        network.observer = None
-    return rates
+    counter = ActivityCounter(network)
+    with no_grad(), counter.watching():
+        network(images)
+    return {name: part.firing_rate for name, part in counter.result().neurons.items()}
 
 
 def _times(action: Callable[[], Any], seconds: float) -> list[float]:

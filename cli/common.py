@@ -1,5 +1,6 @@
 """Options and output that commands share. Imports nothing heavy."""
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from snnr.errors import printable
 
 Command = Callable[..., Any]
 
@@ -69,10 +72,16 @@ def data_dir_option(function: Command) -> Command:
     )(function)  # fmt: skip
 
 
+def say(text: str, nl: bool = True) -> None:
+    """Text on stderr. That nobody listens there any more must not end a training."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(text, err=True, nl=nl)
+
+
 def note(text: str, quiet: bool = False) -> None:
     """A line of progress."""
     if not quiet:
-        click.echo(text, err=True)
+        say(printable(text))
 
 
 def settle(device: str, threads: int | None, quiet: bool) -> str:
@@ -98,7 +107,7 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Names and values, aligned."""
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(printable(f"{name:<{width}}  {value}"))
 
 
 def print_table(
@@ -112,7 +121,7 @@ def print_table(
             text.ljust(width) if i in left else text.rjust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
-        click.echo("  ".join(texts).rstrip())
+        click.echo(printable("  ".join(texts).rstrip()))
 
 
 def percent(value: float | None, digits: int = 2) -> str:

@@ -16,17 +16,17 @@ from snnr.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from snnr.evaluation import Evaluation
+    from snnr.training import Evaluation
 
 
 def _dense(**arguments: Any) -> "Evaluation":
     """The engine that trains: kernels that choose by what they meet."""
-    from snnr.evaluation import evaluate
+    from snnr.training import evaluate
 
     return evaluate(**arguments)
 
 
-#: engine -> function with the arguments of `snnr.evaluation.evaluate`
+#: engine -> function with the arguments of `snnr.training.evaluate`
 ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense}
 
 
@@ -74,13 +74,13 @@ def command(
     from snnr.cli.progress import Display, Downloads
     from snnr.cli.results import connections, layer_rows, print_layers, provenance
 
-    from snnr import data, kernels
-    from snnr.augment import Augmenter
-    from snnr.checkpoint import load
-    from snnr.errors import CheckpointError
+    from snnr import data
+    from snnr.checkpoint import load, located
+    from snnr.errors import CheckpointError, ConfigError
+    from snnr.input import Images
     from snnr.metrics import connectivity
 
-    path = checkpoint / "checkpoint.h5" if checkpoint.is_dir() else checkpoint
+    path = located(checkpoint)
     found = load(path, settle(device, threads, quiet), with_optimizer=False)
     config = found.config
     name = dataset or config.get("dataset")
@@ -95,23 +95,22 @@ def command(
             f"{path} takes images of {trained.get('image_shape')}, {images.name} has "
             f"{list(images.image_shape)}; give a --dataset of that shape"
         )
-    display = Display()
     try:
-        augmenter = Augmenter(
-            None,
+        source = Images(
+            images.x_test,
             trained.get("mean", images.mean),
             trained.get("std", images.std),
-            kernels.table(found.network.device),
+            device=found.network.device,
         )
-    except (TypeError, ValueError) as error:
+    except ConfigError as error:
         raise CheckpointError(
             f"{path}: mean and std of the data make no sense ({error}); train anew"
         ) from error
+    display = Display()
     result = ENGINES[engine](
         network=found.network,
-        images=images.x_test,
+        source=source,
         labels=images.y_test,
-        augmenter=augmenter,
         loss=config.get("loss", "mse"),
         batch_size=batch_size,
         report=None if quiet else display.evaluation,

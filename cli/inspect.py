@@ -1,11 +1,18 @@
 """snnr inspect: what is inside a checkpoint, without running it."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 from snnr.cli.common import output_options, percent, print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from snnr.nn import Layer
+    from snnr.optim import Optimizer
+    from snnr.tensor import Parameter
 
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
@@ -21,12 +28,13 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
     Example:
       snnr inspect runs/mnist-grad-r-prior0.001-seed0
     """
-    from snnr.checkpoint import load
+    from snnr.checkpoint import load, located
+    from snnr.training.settings import method_options
 
-    path = checkpoint / "checkpoint.h5" if checkpoint.is_dir() else checkpoint
+    path = located(checkpoint)
     found = load(path)
-    layers = [_layer(layer, found.optimizer) for layer in found.network]
-    weights = [layer for layer in layers if "nonzero" in layer]
+    layers = [_layer(layer, found.optimizer) for layer in found.network.layers() if layer.name]
+    weights = [weight for layer in layers for weight in _rows(layer)]
     total = sum(layer["weights"] for layer in weights)
     nonzero = sum(layer["nonzero"] for layer in weights)
     about = {
@@ -41,7 +49,7 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
         "weights": total,
         "nonzero": nonzero,
         "connectivity": nonzero / max(total, 1),
-        **{key: found.config.get(key) for key in ("dataset", "net", "method", "prior", "sparsity")},
+        **{key: found.config.get(key) for key in ("dataset", "net", "method", *method_options())},
     }
     if as_json:
         print_json({**about, "layers": layers, "config": found.config})
@@ -49,7 +57,7 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
     print_pairs(
         [
             ("checkpoint", f"{path}, snnr {found.snnr_version}, {found.created}"),
-            ("network", " - ".join(layer.kind for layer in found.network)),
+            ("network", _chain(found.network)),
             ("trained", f"{found.epoch} epochs, {found.step:,} steps, T={found.network.T}"),
             ("accuracy", percent(found.accuracy)),
             (
@@ -86,28 +94,61 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
         )
 
 
-def _layer(layer: Any, optimizer: Any) -> dict[str, Any]:
-    from snnr.metrics import unreached_neurons, unused_inputs
+def _chain(layer: "Layer") -> str:
+    """The layers inside by kind, those of a layer inside in brackets."""
+    parts = []
+    for child in layer.children().values():
+        inside = _chain(child)
+        parts.append(f"{child.kind} [{inside}]" if inside else child.kind)
+    return " - ".join(parts)
+
+
+def _layer(layer: "Layer", optimizer: "Optimizer | None") -> dict[str, Any]:
+    """Kind and settings of a layer, and its weight; several weights as a list."""
+    from snnr.nn import Layer
+
+    def plain(value: Any) -> bool:
+        parts = value if isinstance(value, list | tuple) else [value]
+        return not any(isinstance(part, Layer) for part in parts)
 
     described: dict[str, Any] = {"name": layer.name, "type": layer.kind}
-    described["settings"] = layer.settings()
-    parameters = layer.own_parameters()
-    if "weight" not in parameters:
-        return described
-    weight = parameters["weight"]
-    nonzero = int(np.count_nonzero(weight.data))
-    theta = optimizer.state[weight].theta if optimizer else None
+    # those of layers inside have entries of their own
+    described["settings"] = {k: v for k, v in layer.settings().items() if plain(v)}
+    weights = [p for p in layer.own_parameters().values() if p.role == "weight"]
+    if len(weights) == 1:
+        described |= _weight(weights[0], optimizer)
+    elif weights:
+        described["parts"] = [{"name": p.name, **_weight(p, optimizer)} for p in weights]
+    return described
+
+
+def _rows(layer: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the tables show of a layer."""
+    return layer.get("parts", [layer] if "nonzero" in layer else [])
+
+
+def _weight(weight: "Parameter", optimizer: "Optimizer | None") -> dict[str, Any]:
+    from snnr.metrics import nonzero
+
+    alive = weight.numpy() != 0
+    count = nonzero(weight)
+    state = optimizer.state.get(weight) if optimizer else None
     quantiles = None
-    if theta is not None:
-        values = np.quantile(theta, _QUANTILES)
+    if state is not None and "theta" in state.kept:
+        values = np.quantile(state.numpy("theta"), _QUANTILES)
         quantiles = {f"{q:g}": float(v) for q, v in zip(_QUANTILES, values, strict=True)}
     return {
-        **described,
         "shape": list(weight.shape),
-        "weights": weight.data.size,
-        "nonzero": nonzero,
-        "connectivity": nonzero / max(weight.data.size, 1),
-        "dead_neurons": unreached_neurons(layer),
-        "unused_inputs": unused_inputs(layer),
+        "weights": weight.size,
+        "nonzero": count,
+        "connectivity": count / max(weight.size, 1),
+        "dead_neurons": _without(alive, 0),
+        "unused_inputs": _without(alive, 1),
         "theta_quantiles": quantiles,
     }
+
+
+def _without(alive: "NDArray[np.bool_]", axis: int) -> int:
+    """Outputs (axis 0) or inputs (axis 1) of a weight that have no surviving connection."""
+    others = tuple(i for i in range(alive.ndim) if i != axis)
+    return int(np.count_nonzero(~alive.any(axis=others)))

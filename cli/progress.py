@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import click
+from snnr.cli.common import say
 
 from snnr.training import Callback, Trainer
 
@@ -19,7 +19,7 @@ class Display(Callback):
     """Follows a training; on a terminal a bar is drawn over and over in the last line."""
 
     def __init__(self) -> None:
-        self.terminal = sys.stderr.isatty()
+        self.terminal = sys.stderr is not None and sys.stderr.isatty()
         self._wait = _REFRESH if self.terminal else _PATIENCE
         self._due = time.monotonic() + self._wait
 
@@ -32,7 +32,7 @@ class Display(Callback):
         if self.terminal:
             self.draw(place, trainer.position / trainer.batches, state)
         else:
-            click.echo(f"{place}  {state}", err=True)
+            say(f"{place}  {state}")
 
     def evaluation(self, done: int, total: int) -> None:
         if self.terminal and time.monotonic() >= self._due:
@@ -42,7 +42,7 @@ class Display(Callback):
     def epoch(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
         self.clear()
         width = len(str(trainer.epochs))
-        click.echo(
+        say(
             f"epoch {row['epoch']:>{width}}/{trainer.epochs}"
             f"  loss {row['train_loss']:.4f}"
             f"  train {100 * row['train_accuracy']:.2f} %"
@@ -50,15 +50,14 @@ class Display(Callback):
             f"  connectivity {100 * row['connectivity']:.2f} %"
             f"  pruned {sum(row['pruned'].values())}"
             f"  regrown {sum(row['regrown'].values())}"
-            f"  {row['seconds']:.1f} s",
-            err=True,
+            f"  {row['seconds']:.1f} s"
         )
 
     def stopping(self) -> None:
         # inside of a signal handler, where the stream may be busy with another line
         with contextlib.suppress(RuntimeError):
             self.clear()
-            click.echo("stopping after this step (Ctrl-C again: at once, unsaved)", err=True)
+            say("stopping after this step (Ctrl-C again: at once, unsaved)")
 
     def draw(self, title: str, share: float, state: str) -> None:
         """One state of the bar."""
@@ -67,12 +66,12 @@ class Display(Callback):
         full = round(width * share)
         bar = f"[{'#' * full}{'.' * (width - full)}] " if width else ""
         line = f"{title} {bar}{state}"[: shutil.get_terminal_size().columns - 1]
-        click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+        say(f"\r\x1b[K{line}", nl=False)
 
     def clear(self) -> None:
         """Take the bar away."""
         if self.terminal:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            say("\r\x1b[K", nl=False)
 
 
 class Downloads:
@@ -93,7 +92,7 @@ class Downloads:
         if not self._display.terminal:
             if self.lines and what not in self._seen:
                 self._seen.add(what)
-                click.echo(what, err=True)
+                say(what)
             return
         share = min(1.0, done / total) if total else 0.0
         of = f" of {total / 1e6:.1f}" if total else ""

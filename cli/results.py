@@ -1,18 +1,17 @@
 """What `train` and `eval` print: the same table and the same JSON."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from snnr.cli.common import percent, print_table
 
 from snnr.metrics import driven_neurons, layer_connectivity
-from snnr.nn import Sequential
-from snnr.optim import METHODS
+from snnr.nn import Layer
+from snnr.training.settings import method_options
 
 
 def layer_rows(
-    network: Sequential, firing_rate: Mapping[str, float], silent: Mapping[str, float]
+    network: Layer, firing_rate: Mapping[str, float], silent: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     """One mapping per weight layer, with the activity of the neurons that it drives."""
     driven = driven_neurons(network)
@@ -64,10 +63,5 @@ def provenance(config: Mapping[str, Any], history: Mapping[str, Any]) -> dict[st
         "seconds": sum(seconds),
         "seconds_per_epoch": sum(seconds) / max(len(seconds), 1),
         **{key: config.get(key) for key in ("dataset", "net", "seed", "method")},
-        **{key: config.get(key) for key in ("prior", "sparsity")},
+        **{key: config.get(key) for key in method_options()},
     }
-
-
-def takes(method: str, setting: str) -> bool:
-    """Whether a method has that setting."""
-    return setting in inspect.signature(METHODS[method].__init__).parameters

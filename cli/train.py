@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from snnr.cli import recipes
 from snnr.cli.common import (
-    Names,
     data_dir_option,
     machine_options,
     note,
@@ -16,69 +14,31 @@ from snnr.cli.common import (
     print_pairs,
     settle,
 )
+from snnr.cli.options import run_options
+
+from snnr.checkpoint import CHECKPOINT
+from snnr.lock import locked
+from snnr.training.settings import (
+    RECIPES,
+    RunSettings,
+    dataset_name,
+    method_options,
+    run_folder,
+    run_settings,
+    takes,
+)
 
 if TYPE_CHECKING:
     from snnr.training import Trainer
 
-#: options that shape the result: when resuming they must be what they were
-_FIXED = (
-    "prior", "sparsity", "method", "net", "batch_size", "lr", "timesteps", "augment", "seed",
-    "loss", "limit_train", "recipe",
-)  # fmt: skip
-
 
 @click.command(name="train", short_help="Train and prune a network.")
 @click.argument("dataset")
-@click.option(
-    "--method",
-    type=Names("snnr.optim:METHODS"),
-    help="How connections are pruned.  [default: grad-r]",
-)
-@click.option(
-    "--prior",
-    type=click.FloatRange(min=0),
-    help="Strength of the sparse prior; larger prunes more.  [default: 1e-3]",
-)
-@click.option(
-    "--sparsity",
-    type=click.FloatRange(min=0, max=1, max_open=True),
-    help="Share of connections expected to go.  [default: 0.95]",
-)
-@click.option(
-    "--net", type=Names("snnr.models:MODELS"), help="Network.  [default: what suits the data set]"
-)
-@click.option(
-    "--epochs", type=click.IntRange(min=1), help="Passes over the training images.  [default: 20]"
-)
-@click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.  [default: 128]")
-@click.option(
-    "--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.  [default: 1e-3]"
-)
-@click.option(
-    "-T",
-    "--timesteps",
-    type=click.IntRange(min=1, max=255),
-    help="Time steps per image.  [default: the network's]",
-)
-@click.option(
-    "--loss", type=Names("snnr.evaluation:LOSSES"), help="Loss on the output rates.  [default: mse]"
-)
-@click.option(
-    "--augment/--no-augment", default=None, help="Move training images at random.  [default: no]"
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), help="Seed of weights, order and moves.  [default: 0]"
-)
+@run_options
 @click.option(
     "--recipe",
-    type=click.Choice(list(recipes.RECIPES)),
+    type=click.Choice(list(RECIPES)),
     help="Schedule and augmentation of the paper; other options override it.",
-)
-@click.option(
-    "--limit-train",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Use the first N training images only.",
 )
 @click.option(
     "--out",
@@ -96,7 +56,6 @@ def command(
     ctx: click.Context,
     dataset: str,
     recipe: str | None,
-    limit_train: int | None,
     out: Path | None,
     resume: bool,
     overwrite: bool,
@@ -110,8 +69,8 @@ def command(
     """Train and prune a network on DATASET: mnist, fashion-mnist, cifar10, or the path of an .npz
     or .h5 file with x_train, y_train, x_test, y_test.
 
-    A checkpoint is written after every epoch. Ctrl-C saves and stops; --resume goes on with the
-    same bits as if nothing had happened.
+    A checkpoint is written after every epoch. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume
+    goes on with the same bits as if nothing had happened.
 
     \b
     Examples:
@@ -122,44 +81,35 @@ def command(
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
-    settings = recipes.resolve(dataset, recipe, given)
-    has_prior = _check_method(settings["method"], given)
-    folder = out or recipes.run_folder(dataset, settings, has_prior)
-    checkpoint = folder / "checkpoint.h5"
-    _check_run(checkpoint, resume, overwrite)
+    _check_method(given)
+    machine = {"data_dir": str(data_dir) if data_dir else None, "threads": threads}
+    settings = run_settings(dataset, recipe, **given, **machine, device=device)
+    folder = out or run_folder(settings.as_config())
+    checkpoint = folder / CHECKPOINT
+    with locked(folder):
+        _check_run(checkpoint, resume, overwrite)
+        settle(device, threads, quiet)
+        if resume:
+            asked = {**given, "dataset": dataset_name(dataset), "recipe": recipe}
+            trainer = _resumed(checkpoint, settings, asked, quiet)
+        else:
+            # with --overwrite the first checkpoint takes the place of the old run's
+            trainer = _started(checkpoint, settings, quiet)
+        if not quiet:
+            from snnr.cli.progress import Display
 
-    chosen = settle(device, threads, quiet)
-    settings |= {
-        "dataset": recipes.dataset_name(dataset),
-        "recipe": recipe,
-        "limit_train": limit_train,
-        "data_dir": str(data_dir) if data_dir else None,
-        "device": chosen,
-        "threads": threads,
-    }
-    if resume:
-        asked = {**given, "limit_train": limit_train, "recipe": recipe}
-        trainer = _resumed(checkpoint, settings, asked, quiet)
-    else:
-        trainer = _started(checkpoint, settings, quiet)
-        if overwrite:
-            checkpoint.unlink(missing_ok=True)
-    if not quiet:
-        from snnr.cli.progress import Display
-
-        trainer.callbacks.append(Display())
-    trainer.fit()
+            trainer.callbacks.append(Display())
+        trainer.fit()
     _report(trainer, as_json)
 
 
-def _check_method(method: str, given: dict[str, Any]) -> bool:
-    """Refuse settings that the method has not; returns whether it has a prior."""
-    from snnr.cli.results import takes
-
-    for setting in ("prior", "sparsity"):
+def _check_method(given: dict[str, Any]) -> None:
+    """Refuse settings that the method has not."""
+    method = given["method"] or RunSettings.method
+    for setting in method_options():
         if given[setting] is not None and not takes(method, setting):
-            raise click.UsageError(f"--{setting} means nothing to --method {method}; leave it out")
-    return takes(method, "prior")
+            flag = "--" + setting.replace("_", "-")
+            raise click.UsageError(f"{flag} means nothing to --method {method}; leave it out")
 
 
 def _check_run(checkpoint: Path, resume: bool, overwrite: bool) -> None:
@@ -177,79 +127,34 @@ def _check_run(checkpoint: Path, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _started(checkpoint: Path, settings: dict[str, Any], quiet: bool) -> "Trainer":
+def _started(checkpoint: Path, settings: RunSettings, quiet: bool) -> "Trainer":
     """A new run."""
     from snnr.cli.progress import Downloads
-    from snnr.cli.results import takes
 
-    from snnr import data, models
-    from snnr.optim import METHODS
-    from snnr.training import Trainer
+    from snnr.training import start
 
-    images = data.load(
-        settings["dataset"], settings["data_dir"], settings["limit_train"], Downloads(quiet)
-    )
-    network = models.make(
-        settings["net"], settings["timesteps"], settings["seed"], settings["device"],
-        images.image_shape, images.classes,
-    )  # fmt: skip
-    settings["timesteps"] = network.T
-    method = settings["method"]
-    possible = {key: settings[key] for key in ("lr", "prior", "sparsity")}
-    possible["rng"] = settings["seed"]
-    for setting in ("prior", "sparsity"):
-        settings[setting] = settings[setting] if takes(method, setting) else None
-    optimizer = METHODS[method](
-        network.parameters(), **{k: v for k, v in possible.items() if takes(method, k)}
-    )
+    trainer = start(settings, checkpoint, progress=Downloads(quiet))
+    samples = trainer.samples
     note(
-        f"{images.name}: {len(images.x_train)} training and {len(images.x_test)} test images; "
-        f"{settings['net']}, {method}, T={network.T}; {checkpoint}",
+        f"{samples.name}: {samples.train.count} training and {samples.test.count} test images; "
+        f"{settings.net}, {settings.method}, T={trainer.config['timesteps']}; {checkpoint}",
         quiet,
     )
-    return Trainer(
-        network,
-        optimizer,
-        images,
-        batch_size=settings["batch_size"],
-        epochs=settings["epochs"],
-        loss=settings["loss"],
-        augment=settings["augment"],
-        seed=settings["seed"],
-        checkpoint=checkpoint,
-        config=settings,
-    )
+    return trainer
 
 
 def _resumed(
-    checkpoint: Path, settings: dict[str, Any], asked: dict[str, Any], quiet: bool
+    checkpoint: Path, settings: RunSettings, asked: dict[str, Any], quiet: bool
 ) -> "Trainer":
     """The run of a folder, taken up where it stopped."""
     from snnr.cli.progress import Downloads
 
-    from snnr import checkpoint as checkpoints
-    from snnr import data
-    from snnr.errors import ConfigError
-    from snnr.training import Trainer
+    from snnr.training import resume
 
-    found = checkpoints.load(checkpoint, settings["device"])
-    config = found.config
-    for key in ("dataset", *_FIXED):
-        value = settings["dataset"] if key == "dataset" else asked[key]
-        before = bool(config.get(key)) if key == "augment" else config.get(key)
-        if value is not None and value != before:
-            raise ConfigError(
-                f"{checkpoint} was trained with {key.replace('_', '-')} {before}, not {value}: "
-                "a run is resumed with its own settings; leave the option out, or start another "
-                "run with --out"
-            )
-    images = data.load(
-        config["dataset"],
-        settings["data_dir"] or config.get("data_dir"),
-        config.get("limit_train"),
-        Downloads(quiet),
-    )
-    trainer = Trainer.resume(found, images, epochs=asked["epochs"])
+    trainer = resume(
+        checkpoint, asked, asked["epochs"], settings.data_dir, settings.device,
+        progress=Downloads(quiet),
+    )  # fmt: skip
     state = f"epoch {trainer.epoch + 1}, step {trainer.position + 1}"
     note(
         f"{checkpoint} is complete with {trainer.epoch} epochs; --epochs N goes on to N"

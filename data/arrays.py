@@ -12,16 +12,24 @@ mean, std : optional, one number per channel (for flat data: one), by which imag
 classes : optional number of classes; otherwise the largest label + 1.
 """
 
+import lzma
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from snnr.errors import DataError
+from snnr.budget import Budget
+from snnr.errors import DataError, printable
+from snnr.hdf5 import opened
 
 from .dataset import Dataset, check, check_limit
 
@@ -29,19 +37,16 @@ NPZ = (".npz",)
 HDF5 = (".h5", ".hdf5")
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 _KNOWN = (*_REQUIRED, "mean", "std", "classes")
+#: what numpy and zipfile raise for files that are damaged
 _UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    NotImplementedError,
-    TypeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+    OSError, ValueError, KeyError, IndexError, EOFError, MemoryError, OverflowError, RuntimeError,
+    NotImplementedError, TypeError, SyntaxError, struct.error, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _ROWS = 4096
+#: every class is an output of the network
+MAX_CLASSES = 1 << 16
 
 
 def read_arrays(path: Path, limit_train: int | None = None) -> Dataset:
@@ -49,34 +54,74 @@ def read_arrays(path: Path, limit_train: int | None = None) -> Dataset:
 
     Raises
     ------
-    DataError : missing or unreadable file, missing array, wrong dtype, shape or value.
+    DataError : missing or unreadable file, missing array, wrong dtype, shape or value, or the
+        arrays are out of proportion to the file (`snnr.budget`).
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; check the path")
-    try:
-        content = _read_npz(path) if path.suffix.lower() in NPZ else _read_hdf5(path)
-    except _UNREADABLE as error:
-        raise DataError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}); it must be an .npz "
-            f"without pickled objects or an HDF5 file with {', '.join(_REQUIRED)}"
-        ) from error
+    content = _read_npz(path) if path.suffix.lower() in NPZ else _read_hdf5(path)
     return _build(path, content, limit_train)
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Around what numpy and zipfile do with a file that may be damaged."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{path}: cannot be read ({type(error).__name__}: {printable(str(error))}); it must be "
+            f"an .npz without pickled objects or an HDF5 file with {', '.join(_REQUIRED)}"
+        ) from error
+
+
 def _read_npz(path: Path) -> dict[str, Any]:
-    # opened here: np.load leaves a file of its own open when it is damaged
-    with open(path, "rb") as handle:
-        archive = np.load(handle, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with archive:
-            return {name: archive[name] for name in _KNOWN if name in archive.files}
+    found = {}
+    budget = Budget(str(path), path.stat().st_size, DataError)
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        present = {info.filename: info for info in archive.infolist()}
+        for name in _KNOWN:
+            if (info := present.get(f"{name}.npy")) is not None:
+                found[name] = _read_npy(archive, info, name, budget)
+    return found
+
+
+def _read_npy(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, budget: Budget
+) -> NDArray[Any]:
+    """One array; what it takes is counted from its header, before it is unpacked."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is not packed as numpy.savez_compressed does")
+    with archive.open(info) as file:
+        header = _HEADERS.get(npy.read_magic(file))
+        if header is None:
+            raise ValueError(f"{name} has a header of a version that is not read here")
+        shape, _, dtype = header(file)
+        if dtype.hasobject:
+            raise ValueError(f"{name} has pickled objects in it")
+        size = math.prod(shape) * dtype.itemsize
+        if size > info.file_size or min(shape, default=0) < 0:
+            raise ValueError(f"{name} {shape} does not fit into its {info.file_size} bytes")
+        budget.take(size + _converted(shape), name)
+    with archive.open(info) as file:
+        values: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return values
 
 
 def _read_hdf5(path: Path) -> dict[str, Any]:
-    with h5py.File(path, "r") as file:
-        found = {name: file[name] for name in _KNOWN if name in file}
-        return {k: v[()] for k, v in found.items() if isinstance(v, h5py.Dataset)}
+    found: dict[str, Any] = {}
+    with opened(path, DataError, "readable HDF5 file", texts=False) as source:
+        for name in _KNOWN:
+            if source.child(source.root, name) is not None:
+                shape = source.shape(source.root, name)
+                source.budget.take(_converted(shape), name)
+                found[name] = source.numbers(source.root, name)
+    return found
+
+
+def _converted(shape: tuple[int, ...]) -> int:
+    """Bytes of what an array may be converted to: labels are int64, images at most float32."""
+    return math.prod(shape) * (8 if len(shape) == 1 else 4)
 
 
 def _build(path: Path, content: dict[str, Any], limit_train: int | None) -> Dataset:
@@ -92,10 +137,26 @@ def _build(path: Path, content: dict[str, Any], limit_train: int | None) -> Data
     y_test = _labels(content["y_test"], f"{path}: y_test")
     if not len(y_train) or not len(y_test):
         raise DataError(f"{path}: y_train and y_test must not be empty")
+    labels = len(y_train) + len(y_test)
+    low = int(min(y_train.min(), y_test.min()))
+    high = int(max(y_train.max(), y_test.max()))
     if "classes" in content:
         classes = _count(content["classes"], f"{path}: classes")
     else:
-        classes = int(max(y_train.max(), y_test.max())) + 1
+        classes = high + 1
+        if classes > labels:
+            raise DataError(
+                f"{path}: has label {high} among {labels} labels; number the classes from 0 "
+                "without gaps, or say how many there are in `classes`"
+            )
+    if classes > MAX_CLASSES:
+        raise DataError(f"{path}: classes (={classes}) must not be more than {MAX_CLASSES}")
+    notes: tuple[str, ...] = ()
+    if low == 1 and "classes" not in content:
+        notes = (
+            f"{path}: no image has label 0; if the labels count from 1, subtract 1, or the network "
+            "gets an output that nothing belongs to",
+        )
     given = {
         name: _numbers(content[name], f"{path}: {name}")
         for name in ("mean", "std")
@@ -116,6 +177,7 @@ def _build(path: Path, content: dict[str, Any], limit_train: int | None) -> Data
             classes=classes,
             augmentation=None,
             source=str(path),
+            notes=notes,
         )
     )
     keep = check_limit(limit_train, len(x_train), str(path))
@@ -163,6 +225,8 @@ def _labels(value: Any, what: str) -> NDArray[np.int64]:
         raise DataError(
             f"{what} is {y.dtype} of shape {y.shape}, expected whole numbers of shape [N]"
         )
+    if y.size and int(y.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"{what} has label {y.max()}; number the classes from 0")
     return y.astype(np.int64)
 
 

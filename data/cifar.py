@@ -6,8 +6,8 @@ are looked at, and no more is unpacked than the record allows.
 
 import gzip
 import io
-import tarfile
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,17 @@ from snnr.errors import DataError
 from .registry import Record
 from .unpack import Progress
 
+_BLOCK = 512
+_PIECE = 1 << 18
+_PLAIN = (b"0", b"\0")
 
-class _Bounded(io.RawIOBase):
-    """A gzip stream that refuses to give more than `limit` bytes."""
+
+class _Tar:
+    """The members of a tar.gz, one after the other, of which no more than `limit` bytes come.
+
+    Its own reader of 512-byte headers, for all that is needed is a name, a size and a type: the
+    extensions that a library follows have been made to loop, and CIFAR's archive uses none.
+    """
 
     def __init__(self, packed: bytes, limit: int, source: str, progress: Progress | None) -> None:
         self._packed = io.BytesIO(packed)
@@ -29,18 +37,56 @@ class _Bounded(io.RawIOBase):
         self._source = source
         self._progress = progress
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        want = self._left + 1 if size is None or size < 0 else min(size, self._left + 1)
-        piece = self._stream.read(want)
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes, or fewer at the end."""
+        piece = self._stream.read(min(size, self._left + 1))
         self._left -= len(piece)
         if self._left < 0:
             raise DataError(f"{self._source}: unpacks to more than it can hold; fetch it again")
         if self._progress is not None:
             self._progress(self._source, self._packed.tell(), self._total)
         return piece
+
+    def members(self, wanted: dict[str, int]) -> Iterator[tuple[str, int, bytes | None]]:
+        """Name, size and content of the members that are wanted.
+
+        wanted : size by name; a member of another size, or one that is no plain file, has None
+            for its content.
+        """
+        while any(header := self.read(_BLOCK)):
+            name, size, kind = _header(header)
+            rest = size + -size % _BLOCK
+            if name in wanted:
+                body = None
+                if kind in _PLAIN and size == wanted[name]:
+                    body = self.read(size)
+                    rest -= size
+                yield name, size, body
+            while rest:
+                piece = self.read(min(rest, _PIECE))
+                if not piece:
+                    raise EOFError("its end is missing")
+                rest -= len(piece)
+        while self.read(_PIECE):
+            """To the end, where gzip has its checksum."""
+
+
+def _header(block: bytes) -> tuple[str, int, bytes]:
+    """Name, size and type of a member."""
+    if len(block) < _BLOCK:
+        raise EOFError("its end is missing")
+    told = _octal(block[148:156])
+    if sum(block) - sum(block[148:156]) + 8 * ord(" ") != told:
+        raise ValueError("a header's checksum is wrong")
+    name = block[:100].partition(b"\0")[0].decode("ascii", "replace")
+    return name, _octal(block[124:136]), block[156:157]
+
+
+def _octal(field: bytes) -> int:
+    text = field.strip(b" \0")
+    if not text or text.strip(b"01234567"):
+        raise ValueError(f"{field!r} is not an octal number")
+    return int(text, 8)
 
 
 def read_cifar(
@@ -66,27 +112,26 @@ def read_cifar(
     width = 1 + int(np.prod(record.image))
     rows = {name: record.n_train // len(record.train_members) for name in record.train_members}
     rows |= {name: record.n_test // len(record.test_members) for name in record.test_members}
+    sizes = {name: count * width for name, count in rows.items()}
     parts: dict[str, NDArray[np.uint8]] = {}
-    stream = _Bounded(content, record.files[0].size, source, progress)
     remedy = f"delete it and run `snnr data fetch {record.name}`"
-    try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                if member.name not in rows:
-                    continue
-                expected = rows[member.name] * width
-                if not member.isreg() or member.size != expected or member.name in parts:
-                    raise DataError(
-                        f"{source}: {member.name} has {member.size} bytes, expected one plain "
-                        f"file of {expected}; {remedy}"
-                    )
-                file = archive.extractfile(member)
-                body = file.read(expected) if file is not None else b""
-                if len(body) != expected:
-                    raise DataError(f"{source}: {member.name} is truncated; {remedy}")
-                parts[member.name] = np.frombuffer(body, np.uint8).reshape(-1, width)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{source}: not a readable tar.gz ({error}); {remedy}") from error
+    archive = _Tar(content, record.files[0].size, source, progress).members(sizes)
+    while True:
+        try:
+            member = next(archive, None)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise DataError(f"{source}: not a readable tar.gz ({error}); {remedy}") from error
+        if member is None:
+            break
+        name, size, body = member
+        if body is None or name in parts:
+            raise DataError(
+                f"{source}: {name} has {size} bytes, expected one plain file of {sizes[name]}; "
+                f"{remedy}"
+            )
+        if len(body) != sizes[name]:
+            raise DataError(f"{source}: {name} is truncated; {remedy}")
+        parts[name] = np.frombuffer(body, np.uint8).reshape(-1, width)
     missing = [name for name in rows if name not in parts]
     if missing:
         raise DataError(f"{source}: {', '.join(missing)} missing; {remedy}")

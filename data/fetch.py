@@ -3,6 +3,7 @@
 import http.client
 import os
 import secrets
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -17,6 +18,9 @@ from .registry import File, Record, lookup
 from .unpack import Progress, md5
 
 _BLOCK = 1 << 16
+#: bytes a second; a download that is slower for a while, and one that takes longer, has failed
+_SLOWEST = 1 << 10
+_LONGEST = 3600.0
 #: HTTP answers that another attempt may change
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
@@ -33,6 +37,7 @@ def fetch(
     retries: int = 3,
     *,
     timeout: float = 30.0,
+    longest: float = _LONGEST,
     backoff: float = 1.0,
 ) -> Status:
     """Download what is missing of a data set, and check it.
@@ -49,7 +54,9 @@ def fetch(
     base_url : http(s) address of a folder that holds the files, instead of the publisher's.
     progress : called as progress(file, bytes done, bytes in all or None).
     retries : further attempts after a failed one, each waiting twice as long.
-    timeout : seconds without an answer after which an attempt has failed.
+    timeout : seconds after which an attempt has failed that has no answer, or in which less than
+        1 KiB a second came.
+    longest : seconds after which an attempt has failed in any case.
     backoff : seconds before the first further attempt.
 
     Raises
@@ -57,10 +64,10 @@ def fetch(
     DataError : a file could not be had or has the wrong checksum; the message names the address.
     """
     record = lookup(name)
-    if retries < 0 or timeout <= 0 or backoff < 0:
+    if retries < 0 or timeout <= 0 or longest <= 0 or backoff < 0:
         raise DataError(
-            f"retries (={retries}) and backoff (={backoff}) must not be negative and timeout "
-            f"(={timeout}) must be positive"
+            f"retries (={retries}) and backoff (={backoff}) must not be negative, and timeout "
+            f"(={timeout}) and longest (={longest}) must be positive"
         )
     if record.bundled:
         return status_of(record, data_dir)
@@ -86,7 +93,8 @@ def fetch(
     for file in record.files:
         target = folder / file.name
         if not _is_sound(record, file, target):
-            content = _obtain(record, file, folder, bases, progress, retries, timeout, backoff)
+            limits = (timeout, longest)
+            content = _obtain(record, file, folder, bases, progress, retries, limits, backoff)
             _store(content, target)
     return status_of(record, data_dir)
 
@@ -109,7 +117,7 @@ def _obtain(
     bases: tuple[str, ...],
     progress: Progress | None,
     retries: int,
-    timeout: float,
+    limits: tuple[float, float],
     backoff: float,
 ) -> bytes:
     """Download one file: each address in turn, then all of them again after a pause."""
@@ -123,7 +131,7 @@ def _obtain(
             if url in dead:
                 continue
             try:
-                return _download(record, file, url, progress, timeout)
+                return _download(record, file, url, progress, *limits)
             except _Passing as error:
                 failures[url] = str(error)
             except urllib.error.HTTPError as error:
@@ -143,20 +151,33 @@ def _obtain(
 
 
 def _download(
-    record: Record, file: File, url: str, progress: Progress | None, timeout: float
+    record: Record,
+    file: File,
+    url: str,
+    progress: Progress | None,
+    timeout: float,
+    longest: float,
 ) -> bytes:
     """One attempt: the content, whole and with the right checksum."""
-    request = urllib.request.Request(url, headers={"User-Agent": "snnr"})
-    body = bytearray()
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    started = since = time.monotonic()
+    body, before = bytearray(), 0
+    with _answer(url, timeout) as answer:
         length = answer.headers.get("Content-Length")
         total = int(length) if length is not None and length.isdigit() else None
         if total is not None and total > file.packed_limit:
             raise _Passing(f"{total} bytes announced, at most {file.packed_limit} expected")
-        while block := answer.read(_BLOCK):
+        # read1 comes back with whatever has arrived, so that the clock is looked at
+        while block := answer.read1(_BLOCK):
             body += block
             if len(body) > file.packed_limit:
                 raise _Passing(f"more than the {file.packed_limit} bytes expected")
+            now = time.monotonic()
+            if now - started > longest:
+                raise _Passing(f"not done after {longest:g} s, with {len(body)} bytes")
+            if now - since > timeout:
+                if len(body) - before < _SLOWEST * (now - since):
+                    raise _Passing(f"less than {_SLOWEST} bytes a second for {timeout:g} s")
+                since, before = now, len(body)
             if progress is not None:
                 progress(file.name, len(body), total)
     if total is not None and len(body) != total:
@@ -168,6 +189,35 @@ def _download(
         expected = file.packed_md5[0] if file.packed_md5 else file.md5
         raise _Passing(f"wrong content, MD5 {md5(content)}, expected {expected}") from error
     return content
+
+
+def _answer(url: str, timeout: float) -> http.client.HTTPResponse:
+    """The answer's head. A server may send that byte by byte as well, and so it is waited for in a
+    thread of its own, which is left behind when time is up."""
+    request = urllib.request.Request(url, headers={"User-Agent": "snnr"})
+    outcome: list[http.client.HTTPResponse | Exception] = []
+    late = threading.Event()
+
+    def ask() -> None:
+        try:
+            outcome.append(urllib.request.urlopen(request, timeout=timeout))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            outcome.append(error)
+        if late.is_set() and isinstance(outcome[0], http.client.HTTPResponse):
+            outcome[0].close()
+
+    thread = threading.Thread(target=ask, daemon=True, name="snnr-download")
+    thread.start()
+    thread.join(2 * timeout)
+    if not outcome:
+        late.set()
+        raise _Passing(f"no answer within {2 * timeout:g} s")
+    answer = outcome[0]
+    if isinstance(answer, ValueError):
+        raise _Passing(f"an address that makes no sense ({answer})")
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _store(content: bytes, target: Path) -> None:

@@ -54,7 +54,7 @@ def main() -> None:
     net.eval()
     with snnr.no_grad():
         rate = F.mean_time(net(current(mnist.x_test)))
-    right = rate.data.argmax(axis=1) == mnist.y_test
+    right = rate.numpy().argmax(axis=1) == mnist.y_test
     print(f"accuracy {100 * right.mean():.2f} %")
     print(f"connectivity {100 * snnr.metrics.connectivity(net):.2f} %")
 

@@ -1,6 +1,11 @@
 """snnr: very sparse spiking neural networks that train, prune and run on NumPy and Numba."""
 
+import sys
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnr.errors import (
@@ -12,14 +17,15 @@ from snnr.errors import (
     Interrupted,
     ShapeError,
     SnnrError,
+    TapeError,
 )
 
 if TYPE_CHECKING:
-    from snnr import data, functional, metrics, models, nn, optim, surrogate
+    from snnr import activity, data, functional, input, metrics, models, nn, optim, surrogate
     from snnr.checkpoint import load, save
-    from snnr.gradcheck import gradcheck
-    from snnr.tensor import Parameter, Tensor, no_grad
-    from snnr.training import Trainer
+    from snnr.gradient_check import gradcheck
+    from snnr.tensor import Buffer, Function, Parameter, Tensor, no_grad
+    from snnr.training import Callback, Trainer
 
 __version__ = "0.1.0"
 
@@ -28,12 +34,35 @@ _LAZY = {
     "Tensor": "snnr.tensor",
     "Parameter": "snnr.tensor",
     "no_grad": "snnr.tensor",
-    "gradcheck": "snnr.gradcheck",
+    "Buffer": "snnr.tensor",
+    "Function": "snnr.tensor",
+    "gradcheck": "snnr.gradient_check",
+    "Callback": "snnr.training",
     "Trainer": "snnr.training",
     "save": "snnr.checkpoint",
     "load": "snnr.checkpoint",
 }
-_MODULES = ("data", "functional", "metrics", "models", "nn", "optim", "surrogate")
+_MODULES = (
+    "activity", "data", "functional", "input", "metrics", "models", "nn", "optim", "surrogate",
+)  # fmt: skip
+
+
+class _Beside(MetaPathFinder):
+    """Finds `snnr.cli` and `snnr.data` beside this folder, where they lie in a checkout."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if fullname not in ("snnr.cli", "snnr.data"):
+            return None
+        folder = Path(__file__).parents[1] / fullname.rpartition(".")[2]
+        if not (folder / "__init__.py").is_file():
+            return None
+        return spec_from_file_location(
+            fullname, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+
+
+if not Path(__file__).with_name("data").exists():
+    sys.meta_path.append(_Beside())  # after whoever knows an installed copy
 
 
 def __getattr__(name: str) -> Any:
@@ -49,20 +78,26 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Buffer",
+    "Callback",
     "CheckpointError",
     "ConfigError",
     "DataError",
     "DeviceError",
     "DivergedError",
+    "Function",
     "Interrupted",
     "Parameter",
     "ShapeError",
     "SnnrError",
+    "TapeError",
     "Tensor",
     "Trainer",
+    "activity",
     "data",
     "functional",
     "gradcheck",
+    "input",
     "load",
     "metrics",
     "models",

@@ -1,5 +1,25 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
+import signal
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal might obey, or show in another order, written out.
+
+    Names and values in files are a stranger's: an escape sequence among them must not reach a
+    terminal.
+    """
+    return "".join(_written_out(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
+#: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
 
 class SnnrError(Exception):
     """Base of every error that snnr raises on purpose."""
@@ -30,4 +50,15 @@ class DivergedError(SnnrError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C stopped a training between two steps; the message says where it was saved."""
+    """A signal stopped a training between two steps; the message says where it was saved.
+
+    signal : number of the signal (SIGINT after Ctrl-C).
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+class TapeError(SnnrError, RuntimeError):
+    """A backward pass starts off the tape, or through a part of the graph that was freed."""

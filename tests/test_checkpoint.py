@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 import snnr
 from snnr import functional as F
 from snnr import models, nn, optim
-from snnr.checkpoint import writer
+from snnr.checkpoint import file
 
 
 def fully_connected() -> nn.Sequential:
@@ -52,7 +52,7 @@ def test_everything_comes_back_bit_for_bit(
     optimizer = trained(net, method)
     for layer in net:
         for buffer in layer.buffers().values():
-            buffer += 0.25
+            buffer.data += 0.25
     path = snnr.save(tmp_path / "c.h5", net, optimizer, epoch=3, accuracy=0.5, config={"a": [1]})
     found = snnr.load(path)
     assert (found.epoch, found.step, found.accuracy, found.config) == (3, 2, 0.5, {"a": [1]})
@@ -63,16 +63,16 @@ def test_everything_comes_back_bit_for_bit(
     for p, q in zip(net.parameters(), found.network.parameters(), strict=True):
         assert (p.name, p.role, p.data.strides) == (q.name, q.role, q.data.strides)
         assert p.data.tobytes() == q.data.tobytes()
-        for name in ("theta", "sign", "exp_avg", "exp_avg_sq"):
-            here, there = getattr(optimizer.state[p], name), getattr(found.optimizer.state[q], name)
-            assert (here is None) == (there is None)
-            if here is not None:
-                assert (here.dtype, here.strides) == (there.dtype, there.strides)
-                assert here.tobytes() == there.tobytes()
+        mine, again = optimizer.state[p], found.optimizer.state[q]
+        assert (list(mine.kept), mine.steps) == (list(again.kept), again.steps)
+        for name in mine.kept:
+            here, there = mine.numpy(name), again.numpy(name)
+            assert (here.dtype, here.strides) == (there.dtype, there.strides)
+            assert here.tobytes() == there.tobytes()
     for a, b in zip(net, found.network, strict=True):
         assert a.settings() == b.settings()
         for name, buffer in a.buffers().items():
-            assert buffer.tobytes() == b.buffers()[name].tobytes()
+            assert buffer.data.tobytes() == b.buffers()[name].data.tobytes()
     assert output(net).tobytes() == output(found.network).tobytes()
 
 
@@ -120,7 +120,7 @@ def test_layout_is_the_documented_one(tmp_path: Path) -> None:
     )
     with h5py.File(path) as file:
         assert file.attrs["format"] == "snnr-checkpoint"
-        assert file.attrs["format_version"] == 1
+        assert file.attrs["format_version"] == 2
         assert file.attrs["snnr_version"] == snnr.__version__
         assert file.attrs["created"].endswith("+00:00")
         assert (file.attrs["epoch"], file.attrs["step"]) == (2, 2)
@@ -160,6 +160,8 @@ def test_dropout_draws_go_on(tmp_path: Path) -> None:
     x = np.ones((4, 6), np.float32)
     net(x)
     found = snnr.load(snnr.save(tmp_path / "c.h5", net)).network
+    assert not found.training
+    found.train()
     for _ in range(3):
         np.testing.assert_array_equal(net(x).data, found(x).data)
 
@@ -171,23 +173,6 @@ def test_without_optimizer(tmp_path: Path) -> None:
     assert snnr.load(snnr.save(path, net)).optimizer is None
 
 
-def test_failure_while_writing_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    net = fully_connected()
-    path = snnr.save(tmp_path / "c.h5", net, epoch=1)
-    before = path.read_bytes()
-
-    def no_room(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(writer, "_write_history", no_room)
-    with pytest.raises(snnr.CheckpointError, match=r"c\.h5: cannot be written .*No space left"):
-        snnr.save(path, net, epoch=2)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["c.h5"]
-
-
 def test_ctrl_c_while_writing_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,31 +182,11 @@ def test_ctrl_c_while_writing_leaves_the_old_file(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer.os, "replace", interrupt)
+    monkeypatch.setattr(file.os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         snnr.save(path, net, epoch=2)
     assert os.listdir(tmp_path) == ["c.h5"]
     assert snnr.load(path).epoch == 1
-
-
-def test_file_and_folder_are_synchronised_before_and_after_the_rename(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[str] = []
-    fsync, replace = os.fsync, os.replace
-
-    def note_sync(handle: int) -> None:
-        calls.append("sync")
-        fsync(handle)
-
-    def note_replace(*names: Path) -> None:
-        calls.append("rename")
-        replace(*names)
-
-    monkeypatch.setattr(writer.os, "fsync", note_sync)
-    monkeypatch.setattr(writer.os, "replace", note_replace)
-    snnr.save(tmp_path / "c.h5", fully_connected())
-    assert calls == ["sync", "rename", "sync"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -240,18 +205,12 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
         snnr.save(tmp_path / "c.h5", net, config={"a": object()})
     with pytest.raises(snnr.CheckpointError, match="cannot be written"):
         snnr.save(tmp_path / "none" / "c.h5", net)
-    net = nn.Sequential(nn.Dropout(0.5, rng=np.random.Generator(np.random.MT19937(0))))
-    with pytest.raises(snnr.CheckpointError, match="0_dropout draws from MT19937"):
-        snnr.save(tmp_path / "c.h5", net)
+    optimizer = optim.GradR(net.parameters())
+    optimizer.rng = np.random.Generator(np.random.MT19937(0))
+    with pytest.raises(snnr.CheckpointError, match="optimizer draws from MT19937"):
+        snnr.save(tmp_path / "c.h5", net, optimizer)
     net = fully_connected()
     stranger = nn.Linear(3, 2, rng=0)
     with pytest.raises(snnr.CheckpointError, match="belongs to no layer"):
         snnr.save(tmp_path / "c.h5", net, optim.Adam(stranger.parameters()))
     assert os.listdir(tmp_path) == []
-
-
-def test_the_file_has_the_usual_permissions(tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    plain.touch()
-    path = snnr.save(tmp_path / "c.h5", fully_connected())
-    assert path.stat().st_mode == plain.stat().st_mode

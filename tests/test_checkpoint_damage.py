@@ -114,7 +114,7 @@ BN, CONV, THETA = "network/1_batchnorm2d", "network/4_conv2d/weight", "optimizer
 CASES: dict[str, tuple[Damage, str]] = {
     "not a checkpoint": (attribute("/", "format", "other"), "not an snnr checkpoint"),
     "format missing": (lambda f: f.attrs.pop("format"), "not an snnr checkpoint"),
-    "from the future": (attribute("/", "format_version", 2), "format_version is 2, this"),
+    "from the future": (attribute("/", "format_version", 3), "format_version is 3, this"),
     "version of text": (attribute("/", "format_version", "1"), "expected int"),
     "negative epoch": (attribute("/", "epoch", -1), "'epoch' of / is -1"),
     "no network": (removed("network"), "/network is missing"),
@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Damage, str]] = {
     "dataset where a group is": (link(BN, 1), "not a group"),
     "NaN weight": (replaced(f"{CONV}/data", entry(3, np.nan)), f"/{CONV}/data has values"),
     "infinite mean": (replaced(f"{BN}/running_mean", entry(0, np.inf)), "running_mean has values"),
-    "negative variance": (replaced(f"{BN}/running_var", entry(0, -1)), "negative variances"),
+    "negative variance": (replaced(f"{BN}/running_var", entry(0, -1)), "has values below 0"),
     "index too large": (replaced(f"{CONV}/indices", entry(-1, 36)), "expected 0..35"),
     "index negative": (replaced(f"{CONV}/indices", entry(0, -1)), "run from -1"),
     "index twice": (replaced(f"{CONV}/indices", entry(1, 0)), "must rise within each row"),
@@ -138,8 +138,8 @@ CASES: dict[str, tuple[Damage, str]] = {
     "indptr short": (replaced(f"{CONV}/indptr", lambda a: a[:-1]), "indptr has not 5 entries"),
     "data short": (replaced(f"{CONV}/data", lambda a: a[:-1]), f"/{CONV}/data has shape"),
     "data of float64": (replaced(f"{CONV}/data", lambda a: a.astype(float)), "data is float64"),
-    "scale of another shape": (replaced(f"{BN}/scale", lambda a: a[:2]), "not num_features"),
-    "shift of another shape": (replaced(f"{BN}/shift", lambda a: a[:2]), "has shape [2], expected"),
+    "scale of another shape": (replaced(f"{BN}/scale", lambda a: a[:2]), "is not of shape [4]"),
+    "shift of another shape": (replaced(f"{BN}/shift", lambda a: a[:2]), "is not of shape [4]"),
     "other shape": (attribute(CONV, "shape", [4, 35]), "is (4, 35), expected (4, 36)"),
     "other kernel": (attribute(CONV, "kernel_shape", [4, 4, 9, 1]), "kernel_shape"),
     "other encoding": (attribute(CONV, "encoding-type", "csc_matrix"), "encoded as 'csc_matrix'"),
@@ -168,7 +168,7 @@ CASES: dict[str, tuple[Damage, str]] = {
     "external storage": (stored_elsewhere, "refers to other files"),
     "virtual dataset": (virtual, "refers to other files"),
     "unknown method": (attribute("optimizer", "method", "magic"), "has method 'magic'"),
-    "bad lr": (attribute("optimizer", "lr", -1.0), "settings that make no sense"),
+    "bad lr": (attribute("optimizer", "lr", -1.0), "lr (=-1.0) must be"),
     "negative step": (attribute("optimizer", "step", -3), "is -3"),
     "no theta": (removed(f"{THETA}/theta"), f"/{THETA}/theta is missing"),
     "theta of another shape": (
@@ -178,15 +178,15 @@ CASES: dict[str, tuple[Damage, str]] = {
     "sign zero": (replaced(f"{THETA}/sign", entry(0, 0)), "must be -1 or 1"),
     "sign of floats": (replaced(f"{THETA}/sign", lambda a: a.astype("f4")), "sign is float32"),
     "negative second moment": (
-        replaced(f"{THETA}/exp_avg_sq", entry(0, -1)), "exp_avg_sq must not be negative"
+        replaced(f"{THETA}/exp_avg_sq", entry(0, -1)), "exp_avg_sq must not be below 0"
     ),
     "history of unequal length": (replaced("history/epoch", lambda a: a[:1]), "one row per epoch"),
     "history of text": (link("history/epoch", "two"), "one row per epoch"),
     "history with NaN": (replaced("history/silent/2_lif", entry(0, np.nan)), "not finite"),
-    "no generator state": (link("rng/9_dropout", "{}"), "not the state of a generator"),
-    "generator of another kind": (
-        link("rng/9_dropout", '{"bit_generator": "Philox", "state": {"state": 1, "inc": 1}}'),
-        "not the state of a generator",
+    "no random state": (link("rng/9_dropout", "{}"), "not the state of random numbers"),
+    "random state out of range": (
+        link("rng/9_dropout", '{"philox": {"key": -1, "counter": 0}}'),
+        "not the state of random numbers",
     ),
     "order of two dimensions": (
         lambda f: f["rng"].create_dataset("order", data=np.zeros((2, 2), int)), "one entry per"
@@ -245,6 +245,7 @@ def test_big_endian_and_wider_indices_are_read(sound: bytes, tmp_path: Path) -> 
     path.write_bytes(sound)
     before = snnr.load(path).network[4].weight.data
     with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 1  # as another program may write it, without digests
         replaced(f"{CONV}/data", lambda a: a.astype(">f4"))(file)
         replaced(f"{CONV}/indices", lambda a: a.astype(">i8"))(file)
     np.testing.assert_array_equal(snnr.load(path).network[4].weight.data, before)

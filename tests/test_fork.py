@@ -25,13 +25,13 @@ from snnr.kernels import threads
 BEFORE
 from snnr import kernels
 
-b = kernels.table("cpu")
+b = kernels.backend("cpu")
 rng = np.random.default_rng(0)
 x, w = rng.normal(size=(64, 300)).astype("f4"), rng.normal(size=(300, 200)).astype("f4")
 
 def product():
     out = np.empty((64, 200), "f4")
-    b["matmul"](x, w, out)
+    b.matmul(x, w, out)
     return out
 
 expected = product()

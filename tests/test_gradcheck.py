@@ -5,7 +5,7 @@ import pytest
 
 from snnr import functional as F
 from snnr.errors import ConfigError, ShapeError, SnnrError
-from snnr.gradcheck import GradientError, gradcheck
+from snnr.gradient_check import GradientError, gradcheck
 from snnr.tensor import Function, Tensor
 
 GENERATOR = np.random.default_rng(0)
@@ -86,13 +86,12 @@ def test_missing_gradient_counts_as_zero():
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda da, db: (da.astype(np.float32), db), "input 0 is float32"),
-        (lambda da, db: (da[:2], db), r"expected float64 \(4, 5\)"),
+        (lambda da, db: (da[:2], db), r"shape \[2, 5\] .* has shape \[4, 5\]"),
         (lambda da, db: (da, db * np.nan), "input 1 holds NaN"),
     ],
 )
 def test_rejects_a_gradient_of_the_wrong_kind(spoil, message):
-    with pytest.raises(GradientError, match=message):
+    with pytest.raises(SnnrError, match=message):
         gradcheck(wrong(spoil), [X, Y])
 
 
@@ -157,18 +156,18 @@ def test_leaves_the_callers_arrays_alone():
     np.testing.assert_array_equal(y, Y)
 
 
-def test_passes_on_time_steps_and_memory_order():
+def test_passes_on_time_steps_and_device():
     seen = set()
 
     def f(tensors):
         (x, w) = tensors
-        seen.add((x.timesteps, x.requires_grad, w.timesteps, w.data.flags.f_contiguous))
+        seen.add((x.timesteps, x.requires_grad, w.timesteps, w.device))
         return F.linear(x, w)
 
     x = Tensor(GENERATOR.standard_normal((3, 2, 4)), timesteps=3, device="reference")
     w = Tensor(GENERATOR.standard_normal((4, 5)).T, device="reference")
     assert gradcheck(f, [x, w]) < 1e-8
-    assert seen == {(3, True, None, True)}
+    assert seen == {(3, True, None, "reference")}
 
 
 def test_same_seed_same_error():

@@ -5,14 +5,7 @@ import pytest
 
 import snnr
 from snnr import metrics, nn
-from snnr.metrics import ActivityCounter, count_spikes, synaptic_operations
-
-
-@pytest.mark.parametrize("steps", [1, 8, 60, 255, 300])
-def test_spikes_are_counted_exactly(steps: int) -> None:
-    rng = np.random.default_rng(0)
-    spikes = (rng.random((steps, 9, 3, 4)) < 0.9).astype(np.uint8)
-    np.testing.assert_array_equal(count_spikes(spikes), spikes.sum(axis=(0, 1), dtype=int))
+from snnr.activity import ActivityCounter, synaptic_operations
 
 
 @pytest.mark.parametrize(
@@ -30,7 +23,7 @@ def test_operations_of_a_convolution(stride: int, padding: int, taps: int) -> No
             window = padded[..., y : y + taps, x : x + taps].reshape(-1, 2 * taps * taps)
             alive = (layer.weight.data != 0).reshape(3, -1)
             expected += int((window.astype(int) @ alive.T.astype(int)).sum())
-    assert synaptic_operations(layer, count_spikes(spikes)) == expected
+    assert synaptic_operations(layer, spikes.sum(axis=(0, 1), dtype=int)) == expected
 
 
 def test_activity_of_a_network() -> None:
@@ -54,10 +47,12 @@ def test_activity_of_a_network() -> None:
     for start in (0, 4):
         with snnr.no_grad(), counter.watching():
             net(images[start : start + 4 + 2 * (start > 0)])
-    net.observer = lambda name, x: seen.update({name: x.data.copy()})
-    with snnr.no_grad():
+
+    def keep(name: str, x: snnr.Tensor) -> None:
+        seen[name] = x.numpy().copy()
+
+    with snnr.no_grad(), net.observed(keep, spikes=True):
         net(images)
-    net.observer = None
     result = counter.result()
     assert result.images == 10
     for name in ("1_lif", "5_lif", "7_lif"):
@@ -71,6 +66,20 @@ def test_activity_of_a_network() -> None:
     assert result.synaptic_operations["6_linear"] == seen["5_lif"].sum() * 3 / 10
     assert result.multiply_accumulates == {"0_conv2d": 36 * 64}
     assert result.sops == sops + seen["5_lif"].sum() * 3 / 10
+
+
+def test_counts_of_several_processes_add_up() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3, rng=0), nn.LIF(), nn.Flatten(), nn.Linear(32, 3, rng=1), nn.LIF(), T=3
+    )
+    images = np.random.default_rng(2).normal(size=(7, 1, 6, 6)).astype(np.float32) * 3
+    whole, first, second = (ActivityCounter(net) for _ in range(3))
+    for counter, share in ((whole, images), (first, images[:2]), (second, images[2:])):
+        with counter.watching():
+            net(share)
+    first.merge(second)
+    assert first.result() == whole.result()
+    assert whole.result().sops > 0
 
 
 def test_spikes_as_input_are_operations_not_multiplications() -> None:

@@ -42,8 +42,8 @@ def test_mnist_fc_step(device):
     images = recorded["images"].astype(np.float32) / 255
     images = ((images - np.float32(settings["mean"])) / np.float32(settings["std"]))[:, None]
     seen = {}
-    network.observer = lambda name, x: seen.update({name: x.data})
-    rate = F.mean_time(network(images))
+    with network.observed(lambda name, x: seen.update({name: x.data})):
+        rate = F.mean_time(network(images))
     loss = F.mse_loss(rate, F.one_hot(recorded["labels"], 10))
     loss.backward()
     np.testing.assert_array_equal(seen["2_lif"], recorded["hidden_spikes"])
@@ -55,9 +55,12 @@ def test_mnist_fc_step(device):
     optimizer.step()
     for parameter, name in ((first, "fc1"), (second, "fc2")):
         after, gradient = recorded[f"{name}_weight_after"], recorded[f"{name}_grad"]
+        # a neuron that never fired gives its weights no gradient at all, and the prior alone moves
+        silent = gradient == 0
+        assert not parameter.grad[silent].any()
         # Adam's first step is the sign of the gradient: where that is rounding, so is the step
-        certain = np.abs(gradient) > 1e-6
-        assert certain.mean() > 0.4
+        certain = silent | (np.abs(gradient) > 1e-6)
+        assert certain.mean() > 0.98
         np.testing.assert_allclose(parameter.data[certain], after[certain], rtol=0, atol=1e-6)
         np.testing.assert_allclose(parameter.data, after, rtol=0, atol=2.1 * settings["lr"])
 
@@ -66,8 +69,8 @@ CASES = [
     pytest.param("reference", np.float64, 1e-11, False, id="reference"),
     pytest.param("cpu", np.float32, 2e-5, False, id="cpu"),
     pytest.param("cpu", np.float32, 2e-5, True, id="cpu-fused"),
-    pytest.param("cpu", np.float64, 1e-11, False, id="cpu-float64", marks=pytest.mark.slow),
-    pytest.param("cpu", np.float64, 1e-11, True, id="cpu-float64-fused", marks=pytest.mark.slow),
+    pytest.param("cpu", np.float64, 1e-11, False, id="cpu-float64"),
+    pytest.param("cpu", np.float64, 1e-11, True, id="cpu-float64-fused"),
 ]
 
 
@@ -98,20 +101,21 @@ def test_conv_net_step(device, dtype, tolerance, fused):
             x = F.max_pool2d(spikes[block], 2)
     leaves["fc/weight"] = tensor("fc/weight")
     out = F.spiking(F.linear(F.flatten(x), leaves["fc/weight"]), neuron)
-    rate = F.mean_time(out)
+    # rates of spikes are float32; the identity makes them as exact as the rest
+    rate = F.mean_time(F.linear(out, Tensor(np.eye(10, dtype=dtype), device=device)))
+    assert rate.dtype == dtype
     target = F.one_hot(recorded["labels"], 10, rate.dtype)
     loss = F.mse_loss(rate, target)
     loss.backward()
 
     for block, found in spikes.items():
         np.testing.assert_array_equal(found.data, recorded[f"spikes{block}"])
-    np.testing.assert_array_equal(rate.data, recorded["rate"].astype(rate.dtype))
-    assert loss.item() == pytest.approx(float(recorded["loss"]), rel=1e-6)
+    np.testing.assert_array_equal(rate.data, recorded["rate"].astype(dtype))
+    assert loss.item() == pytest.approx(float(recorded["loss"]), rel=tolerance)
     for name, leaf in leaves.items():
         expected = recorded[f"{name}_grad"]
         error = np.abs(leaf.grad - expected).max() / np.abs(expected).max()
-        # rates are float32, so that the gradient starts from values rounded to it
-        assert error < max(tolerance, 1e-6), name
+        assert error < tolerance, name
     for block, running in statistics.items():
         for key, value in (("mean", running.mean), ("var", running.var)):
             expected = recorded[f"bn{block}/running_{key}_after"]

@@ -1,10 +1,30 @@
 """Checkpoints: network, optimizer, history and random generators in one HDF5 file.
 
-The layout (format version 1) is readable with h5py alone; `layout` describes it.
+The layout (format version 2; 1 is still read) is readable with h5py alone; `layout` describes it.
 """
 
+from snnr.checkpoint.arrays import SparseWeight
 from snnr.checkpoint.layout import FORMAT, VERSION
-from snnr.checkpoint.reader import Checkpoint, load
-from snnr.checkpoint.writer import save
+from snnr.checkpoint.reader import (
+    CHECKPOINT,
+    Checkpoint,
+    StoredNetwork,
+    load,
+    load_sparse,
+    located,
+)
+from snnr.checkpoint.writer import check, save
 
-__all__ = ["FORMAT", "VERSION", "Checkpoint", "load", "save"]
+__all__ = [
+    "CHECKPOINT",
+    "FORMAT",
+    "VERSION",
+    "Checkpoint",
+    "SparseWeight",
+    "StoredNetwork",
+    "check",
+    "load",
+    "load_sparse",
+    "located",
+    "save",
+]

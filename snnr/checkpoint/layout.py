@@ -3,35 +3,42 @@
 ::
 
     /                          attrs: format, format_version, snnr_version, created, epoch, step,
-                               connectivity, accuracy (absent when unknown)
+                               connectivity, accuracy (absent when unknown), digest
+    /*                         attrs: digest, of the member's content (see `digest`)
     /config                    JSON: what the training was called with
     /network                   attr architecture: JSON {"T", "layers": [{"name", "type",
-                               "settings"}]}; one group per layer, in order, attrs: type and its
-                               settings (one that is None has no attribute)
+                               "settings"}]}, layers inside of others in their settings as {"type",
+                               "settings"}; one group per layer, in order, inside of that of the
+                               layer it stands in, attrs: type and its plain settings (one that is
+                               None has no attribute)
     /network/<layer>/weight    CSR in AnnData's encoding: data, indices, indptr; attrs
                                encoding-type, encoding-version, shape [out, in*kh*kw], kernel_shape
     /network/<layer>/...       bias, scale, shift, running_mean, running_var
-    /optimizer                 attrs: method, step and the method's settings;
+    /optimizer                 attrs: method, step, the method's settings, and parameters: JSON,
+                               names of those it moves, in its order (all, where that is missing);
                                /optimizer/<layer>/<parameter>/ theta, sign, exp_avg, exp_avg_sq,
-                               and for a weight the same attrs again
+                               attr step: its updates, and for a weight the same attrs again
     /history                   one dataset per column, one row per epoch; groups with one dataset
                                per layer
     /rng                       one JSON string per generator, and what a stop inside of an epoch
                                needs: progress (JSON) and order (the epoch's permutation)
 
 A weight stores every entry whose bits are not zero, in the public order.
+
+Version 1 had no digests, and its JSON datasets were strings of variable length.
 """
 
 import json
 from typing import Any
 
+import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from snnr.errors import CheckpointError
+from snnr.hdf5 import Source
 
 FORMAT = "snnr-checkpoint"
-VERSION = 1
+VERSION = 2
 
 #: more weights than this in one network are refused before anything is allocated (2 GiB)
 MAX_WEIGHTS = 1 << 29
@@ -48,7 +55,22 @@ LAYER_COLUMNS = ("pruned", "regrown", "layer_connectivity", "firing_rate", "sile
 #: generators whose state is two integers and that this format keeps
 GENERATORS = {"PCG64": np.random.PCG64, "PCG64DXSM": np.random.PCG64DXSM}
 
+#: what is written as a whole number is an int64
+MAX_COUNT = (1 << 63) - 1
+#: name in /rng that is no generator
+ORDER = "order"
+
 _JSON = int | float | str | bool | None | list[Any] | dict[str, Any]
+
+
+def is_name(name: object) -> bool:
+    """Whether a member of the file can have this name, and is found by it again."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= 255
+        and name not in (".", "..")
+        and not any(c == "/" or c < " " or "\ud800" <= c <= "\udfff" for c in name)
+    )
 
 
 def to_json(value: Any, what: str) -> str:
@@ -134,23 +156,16 @@ def restore_generator(rng: np.random.Generator, state: Any, where: str) -> None:
         raise CheckpointError(f"{where}: not the state of a generator ({error!r})") from None
 
 
-def weight_size(kind: str, settings: dict[str, Any]) -> tuple[int, int]:
-    """Rows and columns of the weight that a layer of these settings has; (0, 0) when none."""
-    if kind == "Linear":
-        return _count(settings, "out_features"), _count(settings, "in_features")
-    if kind == "Conv2d":
-        taps = _count(settings, "kernel_size") ** 2
-        return _count(settings, "out_channels"), _count(settings, "in_channels") * taps
-    return 0, 0
+def read_json(source: Source, text: str, where: str) -> Any:
+    """JSON of a file, with what it may take counted before it is read."""
+    # "[[],[]" and so on: an object of 56 bytes and a pointer for every three characters
+    source.budget.take(22 * len(text), where)
+    return from_json(text, f"{source.path}: {where}")
 
 
-def _count(settings: dict[str, Any], key: str) -> int:
-    value = settings.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31:
-        raise CheckpointError(f"{key} (={value!r}) must be a whole number, at least 1")
+def read_natural(source: Source, group: h5py.Group, name: str) -> int:
+    """A whole number of at least 0 from an attribute."""
+    value: int = source.attribute(group, name, int)
+    if value < 0:
+        source.fail(f"attribute {name!r} of {group.name}", f"is {value}, expected at least 0")
     return value
-
-
-def to_rows(array: NDArray[Any]) -> NDArray[Any]:
-    """Parameter of public shape [out, ...] -> [out, rest] in the public order."""
-    return array.reshape(array.shape[0], -1)

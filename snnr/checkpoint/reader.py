@@ -1,8 +1,5 @@
 """Reading a checkpoint back; nothing in the file is believed before it has been checked."""
 
-import dataclasses
-import inspect
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr.checkpoint import layout
-from snnr.checkpoint.source import Source, opened
-from snnr.errors import CheckpointError, SnnrError
-from snnr.nn import Layer, Sequential, build
-from snnr.optim import METHODS, Optimizer
-from snnr.tensor import Parameter
+from snnr.checkpoint.arrays import SparseWeight
+from snnr.checkpoint.digest import Digest
+from snnr.checkpoint.networks import read_arrays, read_network
+from snnr.checkpoint.optimizers import read_optimizer
+from snnr.checkpoint.records import read_history, read_order, read_states, restore_random
+from snnr.errors import CheckpointError
+from snnr.hdf5 import Source, opened
+from snnr.nn import Sequential
+from snnr.optim import Optimizer
 
-_MAX_LAYERS = 10_000
-_MAX_EPOCHS = 1 << 20
-_MAX_IMAGES = 1 << 28
+#: name of the file in the folder of a run
+CHECKPOINT = "checkpoint.h5"
 
 
 @dataclass(eq=False)
@@ -53,254 +53,121 @@ class Checkpoint:
 
 
 def load(
-    path: str | os.PathLike[str], device: str = "cpu", with_optimizer: bool = True
+    path: str | os.PathLike[str],
+    device: str = "cpu",
+    with_optimizer: bool = True,
+    limit: int | None = None,
 ) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint; the network is in evaluation mode.
 
     Parameters
     ----------
-    path : the file.
+    path : the file, or the folder of a run.
     device : where the network is to run.
     with_optimizer : False leaves the optimizer's arrays (most of the file) alone.
+    limit : bytes of memory that the file may ask for; by default in proportion to its size
+        (`snnr.budget`), or `$SNNR_READ_LIMIT`.
 
     Raises
     ------
     CheckpointError : what is wrong, and where in the file.
     DeviceError : there is no such device here.
     """
-    with opened(path) as source:
-        root = source.file["/"]
-        if source.attribute(root, "format", str, required=False) != layout.FORMAT:
-            source.fail(
-                "it", f"is not an snnr checkpoint (attribute format is not {layout.FORMAT})"
-            )
-        version = source.attribute(root, "format_version", int)
-        if not 1 <= version <= layout.VERSION:
-            source.fail(
-                "format_version",
-                f"is {version}, this snnr reads 1 to {layout.VERSION}; install a newer snnr",
-            )
-        network = _read_network(source, device)
-        states = _read_states(source)
-        _restore(source, list(network), states)
-        optimizer = None
-        if with_optimizer and source.child(root, "optimizer") is not None:
-            optimizer = _read_optimizer(source, network)
-            _restore(source, [optimizer], states)
-        config = layout.from_json(source.text(root, "config"), f"{source.path}: /config")
-        if not isinstance(config, dict):
-            source.fail("/config", "must be a JSON object")
-        return Checkpoint(
-            path=Path(path),
-            network=network,
-            optimizer=optimizer,
-            history=_read_history(source),
-            config=config,
-            rng_state=states,
-            order=_read_order(source),
-            epoch=_natural(source, root, "epoch"),
-            step=_natural(source, root, "step"),
-            accuracy=source.attribute(root, "accuracy", float, required=False),
-            connectivity=source.attribute(root, "connectivity", float),
-            created=source.attribute(root, "created", str),
-            snnr_version=source.attribute(root, "snnr_version", str),
+    file = located(path)
+    with opened(file, CheckpointError, "checkpoint", limit) as source:
+        return read(source, file, device, with_optimizer)
+
+
+def located(path: str | os.PathLike[str]) -> Path:
+    """The file itself, or the checkpoint in the folder of a run."""
+    found = Path(path)
+    return found / CHECKPOINT if found.is_dir() else found
+
+
+def _begin(source: Source) -> tuple[int, Digest]:
+    """The format's version, and a digest that sees all that is read from now on."""
+    root = source.root
+    if source.attribute(root, "format", str, required=False) != layout.FORMAT:
+        source.fail("it", f"is not an snnr checkpoint (attribute format is not {layout.FORMAT})")
+    version: int = source.attribute(root, "format_version", int)
+    if not 1 <= version <= layout.VERSION:
+        source.fail(
+            "format_version",
+            f"is {version}, this snnr reads 1 to {layout.VERSION}; install a newer snnr",
         )
+    digest = Digest(source)
+    source.watch = digest.note
+    return version, digest
 
 
-def _natural(source: Source, group: h5py.Group, name: str) -> int:
-    value: int = source.attribute(group, name, int)
-    if value < 0:
-        source.fail(f"attribute {name!r} of {group.name}", f"is {value}, expected at least 0")
+def _config(source: Source) -> dict[str, Any]:
+    config = layout.read_json(source, source.text(source.root, "config"), "/config")
+    if not isinstance(config, dict):
+        source.fail("/config", "must be a JSON object")
+    return config
+
+
+def read(source: Source, path: Path, device: str, with_optimizer: bool = True) -> Checkpoint:
+    """What `load` returns, from an open file; the writer checks by it what it is about to keep."""
+    version, digest = _begin(source)
+    root = source.root
+    network = read_network(source, device)
+    states = read_states(source)
+    optimizer = None
+    if with_optimizer and source.child(root, "optimizer") is not None:
+        optimizer = read_optimizer(source, network)
+    restore_random(source, network, optimizer, states)
+    found = Checkpoint(
+        path=path,
+        network=network,
+        optimizer=optimizer,
+        history=read_history(source),
+        config=_config(source),
+        rng_state=states,
+        order=read_order(source),
+        epoch=layout.read_natural(source, root, "epoch"),
+        step=layout.read_natural(source, root, "step"),
+        accuracy=_share(source, root, "accuracy", required=False),
+        connectivity=_share(source, root, "connectivity"),
+        created=source.attribute(root, "created", str),
+        snnr_version=source.attribute(root, "snnr_version", str),
+    )
+    if version >= 2:
+        digest.check(leave_out=() if with_optimizer else ("optimizer",))
+    return found
+
+
+def _share(source: Source, group: h5py.Group, name: str, required: bool = True) -> Any:
+    value = source.attribute(group, name, float, required)
+    if value is not None and not 0 <= value <= 1:
+        source.fail(f"attribute {name!r} of {group.name}", f"is {value}, expected 0 to 1")
     return value
 
 
-def _read_network(source: Source, device: str) -> Sequential:
-    group = source.group(source.file["/"], "network")
-    where = f"{source.path}: the architecture"
-    plan = layout.from_json(source.attribute(group, "architecture", str), where)
-    described = plan.get("layers") if isinstance(plan, dict) else None
-    if not isinstance(plan, dict) or not isinstance(described, list):
-        source.fail("the architecture", "must be a JSON object with layers")
-    if not 1 <= len(described) <= _MAX_LAYERS:
-        source.fail("the architecture", f"has {len(described)} layers")
-    T = plan.get("T")
-    total = 0
-    layers: list[Layer] = []
-    for index, entry in enumerate(described):
-        if not isinstance(entry, dict) or not isinstance(entry.get("settings"), dict):
-            source.fail(f"layer {index}", "has no settings")
-        kind, settings = entry.get("type"), entry["settings"]
-        name = f"{index}_{str(kind).lower()}"
-        if entry.get("name") != name:
-            source.fail(f"layer {index}", f"is named {entry.get('name')!r}, expected {name!r}")
-        inside = source.group(group, name)
-        if source.attribute(inside, "type", str) != kind:
-            source.fail(inside.name, f"has another type than the architecture, {kind!r}")
-        for steps in (T, settings.get("T")):
-            if steps is not None and not (
-                type(steps) is int and 1 <= steps <= layout.MAX_TIMESTEPS
-            ):
-                source.fail(inside.name, f"has T={steps!r}, expected 1..{layout.MAX_TIMESTEPS}")
-        total += _check_size(source, inside, str(kind), settings)
-        if total > layout.MAX_WEIGHTS:
-            source.fail(inside.name, f"brings the network to {total} weights, more than allowed")
-        try:
-            layers.append(build(str(kind), settings))
-        except (SnnrError, TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
-            source.fail(inside.name, f"cannot be built: {error}")
-    network = Sequential(*layers, T=T, device=device)
-    for layer in network:
-        inside = group[layer.name]
-        for short, parameter in layer.own_parameters().items():
-            if short == "weight":
-                _read_csr(source, inside, parameter)
-            else:
-                parameter.data[...] = source.array(inside, short, parameter.shape, "f", 4)
-        for short, buffer in layer.buffers().items():
-            buffer[...] = source.array(inside, short, buffer.shape, "f", 4)
-            if short == "running_var" and buffer.min() < 0:
-                source.fail(f"{inside.name}/{short}", "has negative variances")
-    return network
+@dataclass(eq=False)
+class StoredNetwork:
+    """A network as it is stored, for whoever needs no dense weights.
+
+    architecture : ``{"T", "layers": [{"name", "type", "settings"}]}``.
+    arrays : by path, e.g. "0_linear.weight": `SparseWeight`, or a float32 array.
+    config : as it was saved.
+    """
+
+    path: Path
+    architecture: dict[str, Any]
+    arrays: dict[str, SparseWeight | NDArray[Any]]
+    config: dict[str, Any]
 
 
-def _check_size(source: Source, group: h5py.Group, kind: str, settings: dict[str, Any]) -> int:
-    """Hold the declared sizes to those of the stored arrays, before a layer is built from them."""
-    try:
-        rows, columns = layout.weight_size(kind, settings)
-    except CheckpointError as error:
-        source.fail(group.name, str(error))
-    if rows:
-        inside = source.group(group, "weight")
-        _expect(source, inside, "shape", (rows, columns))
-        if kind == "Conv2d":
-            size = settings["kernel_size"]
-            shape = (rows, settings["in_channels"], size, size)
-            _expect(source, inside, "kernel_shape", shape)
-        if source.dataset(inside, "indptr").shape != (rows + 1,):
-            source.fail(f"{inside.name}/indptr", f"has not {rows + 1} entries")
-        return rows * columns
-    features = settings.get("num_features")
-    if features is not None and source.dataset(group, "scale").shape != (features,):
-        source.fail(f"{group.name}/scale", f"has not num_features (={features!r}) entries")
-    return 0
+def load_sparse(path: str | os.PathLike[str], limit: int | None = None) -> StoredNetwork:
+    """Read a network with its weights as CSR, in memory proportional to what is stored.
 
-
-def _expect(source: Source, group: h5py.Group, name: str, shape: tuple[int, ...]) -> None:
-    value = group.attrs.get(name)
-    found = tuple(np.ravel(value).tolist()) if value is not None else None
-    if found != shape:
-        source.fail(f"attribute {name!r} of {group.name}", f"is {found}, expected {shape}")
-
-
-def _read_csr(source: Source, group: h5py.Group, parameter: Parameter) -> None:
-    """Fill a weight in place: its memory order is the layer's own affair."""
-    inside = source.group(group, "weight")
-    encoding = source.attribute(inside, "encoding-type", str)
-    if encoding != "csr_matrix":
-        source.fail(inside.name, f"is encoded as {encoding!r}, expected csr_matrix")
-    rows, columns = parameter.shape[0], math.prod(parameter.shape[1:])
-    indptr = source.array(inside, "indptr", (rows + 1,), "iu").astype(np.int64)
-    stored = int(indptr[-1])
-    if indptr[0] != 0 or (np.diff(indptr) < 0).any() or stored > rows * columns:
-        source.fail(f"{inside.name}/indptr", f"must rise from 0 to at most {rows * columns}")
-    data = source.array(inside, "data", (stored,), "f", 4)
-    indices = source.array(inside, "indices", (stored,), "iu").astype(np.int64, copy=False)
-    if stored and not 0 <= indices.min() <= indices.max() < columns:
-        source.fail(
-            f"{inside.name}/indices",
-            f"run from {indices.min()} to {indices.max()}, expected 0..{columns - 1}",
-        )
-    flat = np.repeat(np.arange(rows) * columns, np.diff(indptr)) + indices
-    if stored and not (np.diff(flat) > 0).all():
-        source.fail(f"{inside.name}/indices", "must rise within each row")
-    dense = np.zeros(rows * columns, np.float32)
-    dense[flat] = data
-    parameter.data[...] = dense.reshape(parameter.shape)
-    parameter.connectivity = int(np.count_nonzero(data)) / max(dense.size, 1)
-
-
-def _read_optimizer(source: Source, network: Sequential) -> Optimizer:
-    group = source.group(source.file["/"], "optimizer")
-    settings = source.attributes(group)
-    method = settings.get("method")
-    if method not in METHODS:
-        source.fail("/optimizer", f"has method {method!r}, expected {', '.join(METHODS)}")
-    kind = METHODS[method]
-    known = inspect.signature(kind.__init__).parameters
-    try:
-        optimizer = kind(network.parameters(), **{k: v for k, v in settings.items() if k in known})
-    except (SnnrError, TypeError, ValueError, OverflowError) as error:
-        source.fail("/optimizer", f"has settings that make no sense: {error}")
-    optimizer.step_count = _natural(source, group, "step")
-    for p in optimizer.params:
-        layer, short = p.name.split(".")
-        inside = source.group(source.group(group, layer), short)
-        state = optimizer.state[p]
-        for field in dataclasses.fields(state):
-            array = getattr(state, field.name)
-            if array is None:
-                continue
-            values = source.array(
-                inside, field.name, p.shape, array.dtype.kind, array.dtype.itemsize
-            )
-            if field.name == "sign" and not (np.abs(values) == 1).all():
-                source.fail(f"{inside.name}/sign", "must be -1 or 1 everywhere")
-            if field.name == "exp_avg_sq" and values.size and values.min() < 0:
-                source.fail(f"{inside.name}/exp_avg_sq", "must not be negative")
-            array[...] = values
-        if p in optimizer.changes:
-            optimizer.changes[p].nonzero = int(np.count_nonzero(p.data))
-    return optimizer
-
-
-def _read_history(source: Source) -> dict[str, Any]:
-    group = source.group(source.file["/"], "history")
-    history: dict[str, Any] = {}
-    length: int | None = None
-
-    def column(holder: h5py.Group, name: str) -> list[Any]:
-        nonlocal length
-        shape = source.dataset(holder, name).shape
-        length = shape[0] if length is None and len(shape) == 1 else length
-        if shape != (length,) or shape[0] > _MAX_EPOCHS:
-            source.fail(
-                f"{holder.name}/{name}", f"has shape {list(shape)}, expected one row per epoch"
-            )
-        values: list[Any] = source.array(holder, name, shape, "iuf").tolist()
-        return values
-
-    for name in group:
-        if isinstance(source.child(group, name), h5py.Group):
-            inside = source.group(group, name)
-            history[name] = {layer: column(inside, layer) for layer in inside}
-        else:
-            history[name] = column(group, name)
-    return history
-
-
-def _read_states(source: Source) -> dict[str, Any]:
-    group = source.group(source.file["/"], "rng")
-    return {
-        name: layout.from_json(source.text(group, name), f"{source.path}: /rng/{name}")
-        for name in group
-        if name != "order"
-    }
-
-
-def _read_order(source: Source) -> NDArray[np.int64] | None:
-    group = source.group(source.file["/"], "rng")
-    if source.child(group, "order") is None:
-        return None
-    shape = source.dataset(group, "order").shape
-    if len(shape) != 1 or shape[0] > _MAX_IMAGES:
-        source.fail("/rng/order", f"has shape {list(shape)}, expected one entry per image")
-    return source.array(group, "order", shape, "iu").astype(np.int64)
-
-
-def _restore(source: Source, holders: list[Any], states: dict[str, Any]) -> None:
-    """Put the generators that layers or the optimizer draw from into their saved state."""
-    for holder in holders:
-        name = holder.name if isinstance(holder, Layer) else "optimizer"
-        if isinstance(getattr(holder, "rng", None), np.random.Generator) and name in states:
-            where = f"{source.path}: /rng/{name}"
-            layout.restore_generator(holder.rng, states[name], where)
+    Layers of somebody's own keep their inner arrays to themselves here. Raises as `load`.
+    """
+    with opened(located(path), CheckpointError, "checkpoint", limit) as source:
+        version, digest = _begin(source)
+        architecture, arrays = read_arrays(source)
+        config = _config(source)
+        if version >= 2:
+            digest.check(leave_out=("optimizer", "history", "rng"))
+        return StoredNetwork(Path(path), architecture, arrays, config)

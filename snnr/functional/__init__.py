@@ -2,11 +2,12 @@
 
 from snnr.functional.arithmetic import add, multiply, total
 from snnr.functional.conv import conv2d
+from snnr.functional.dropout import dropout, dropout_mask
 from snnr.functional.linear import linear
-from snnr.functional.loss import cross_entropy, mean_time, mse_loss, one_hot
+from snnr.functional.loss import cross_entropy, label_mse_loss, mean_time, mse_loss, one_hot
 from snnr.functional.neuron import norm_spiking, spiking
 from snnr.functional.norm import RunningStatistics, batch_norm
-from snnr.functional.pool import avg_pool2d, dropout, dropout_mask, flatten, max_pool2d, voting
+from snnr.functional.pool import avg_pool2d, flatten, max_pool2d, voting
 from snnr.kernels.rules import Neuron, if_neuron, lif_neuron
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "dropout_mask",
     "flatten",
     "if_neuron",
+    "label_mse_loss",
     "lif_neuron",
     "linear",
     "max_pool2d",

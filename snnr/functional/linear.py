@@ -2,98 +2,134 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from snnr.errors import ShapeError
-from snnr.kernels.buffers import empty
-from snnr.tensor import Function, Tensor
-
-Array = NDArray[Any]
+from snnr.errors import DeviceError, ShapeError
+from snnr.functional.arithmetic import converted, laid_out, rows_of
+from snnr.kernels import Hints, Memory
+from snnr.layout import Layout
+from snnr.tensor import Function, Parameter, Tensor
 
 
 class Linear(Function):
     """y = factor * (x * mask) @ weight.T + bias over the last axis."""
 
-    def __init__(self, mask: Array | None, factor: float) -> None:
-        self.mask = mask
+    owned = True
+
+    def __init__(self, mask: Tensor | None, factor: float, hints: Hints) -> None:
+        self.mask = None if mask is None else mask.memory
         self.factor = factor
+        self.hints = hints
+        hints.needed = self.mask
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Array:
-        lead, features = x.shape[:-1], x.shape[-1]
-        self.x_shape = x.shape
-        rows = np.ascontiguousarray(x.data).reshape(-1, features)
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Memory:
+        self.x_shape = x.memory.shape
+        self.rows = rows_of(x.memory)
         if self.mask is not None:
-            masked = empty(rows.shape, rows.dtype)
-            size = self.mask.size
-            self.kernels["mask_time"](
-                rows.reshape(-1, size), self.mask.reshape(-1), 1.0, masked.reshape(-1, size)
-            )
-            rows = masked
-        self.rows = rows
-        self.memo: dict[str, Any] = {}
-        self.weight = np.ascontiguousarray(weight.data.T)
-        self.connectivity = getattr(weight, "connectivity", 1.0)
-        out = empty((rows.shape[0], weight.shape[0]), weight.dtype)
-        self.kernels["linear"](
-            rows, self.weight, None if bias is None else bias.data, out, self.factor,
-            self.connectivity, self.memo,
+            masked = self.backend.empty(self.rows.shape, self.rows.dtype)
+            steps = x.timesteps or 1, self.mask.size
+            self.backend.mask_time(
+                self.rows.reshape(steps), self.mask.reshape((self.mask.size,)), 1.0,
+                masked.reshape(steps),
+            )  # fmt: skip
+            self.rows = masked
+        self.weight = weight.memory
+        outputs = self.weight.shape[1]
+        out = self.backend.empty((self.rows.shape[0], outputs), weight.dtype)
+        self.backend.linear(
+            self.rows, self.weight, None if bias is None else bias.memory, out, self.factor,
+            self.hints,
         )  # fmt: skip
-        return out.reshape(*lead, weight.shape[0])
+        return out.reshape((*self.x_shape[:-1], outputs))
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        dy = np.ascontiguousarray(grad).reshape(-1, self.weight.shape[1])
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
+        backend = self.backend
+        dy = rows_of(grad)
         dx = dw = db = None
         if self.needs[1]:
-            buffer = empty(self.weight.shape, self.weight.dtype)
-            self.kernels["linear_weight_grad"](self.rows, dy, buffer, self.factor, self.memo)
-            dw = buffer.T
+            dw = backend.empty(self.weight.shape, dy.dtype)
+            backend.linear_weight_grad(self.rows, dy, dw, self.factor, self.hints)
         if self.needs[2]:
-            db = np.empty(dy.shape[1], dy.dtype)
-            self.kernels["bias_grad"](dy, db)
+            db = backend.empty(dy.shape[1], dy.dtype)
+            backend.bias_grad(dy, db)
         if self.needs[0]:
-            dx = empty(self.rows.shape, dy.dtype)
-            self.kernels["linear_input_grad"](
-                dy, self.weight, dx, self.factor, self.connectivity
-            )
-            if self.mask is not None:
-                size = self.mask.size
-                flat = dx.reshape(-1, size)
-                self.kernels["mask_time"](flat, self.mask.reshape(-1), 1.0, flat)
-            dx = dx.reshape(self.x_shape)
+            flat = backend.empty(self.rows.shape, dy.dtype)
+            backend.linear_input_grad(dy, self.weight, flat, self.factor, self.hints)
+            dx = flat.reshape(self.x_shape)
         return dx, dw, db
+
+
+def hints_of(weight: Tensor) -> Hints:
+    """What a parameter knows of itself; nothing of any other tensor."""
+    return weight.hints() if isinstance(weight, Parameter) else Hints()
+
+
+def fitting_bias(name: str, bias: Tensor | None, weight: Tensor) -> Tensor | None:
+    """The bias in the weight's dtype.
+
+    Raises
+    ------
+    ShapeError : it has another shape than ``[out]``.
+    """
+    if bias is None:
+        return None
+    if bias.shape != weight.shape[:1]:
+        raise ShapeError(f"{name}: bias {list(bias.shape)} must be [{weight.shape[0]}]")
+    return converted(bias, weight.dtype)
+
+
+def mask_tensor(mask: "Tensor | NDArray[Any]", x: Tensor, name: str) -> Tensor:
+    """A mask of zeros and ones, uint8, of the shape of one time step of x.
+
+    Raises
+    ------
+    ShapeError : it is of another shape or dtype.
+    DeviceError : it lies on another device.
+    """
+    if tuple(mask.shape) != x.sample_shape or mask.dtype != "uint8":
+        raise ShapeError(
+            f"{name}: mask {list(mask.shape)} {mask.dtype} must be uint8 with the shape of one "
+            f"time step, {list(x.sample_shape)}"
+        )
+    if not isinstance(mask, Tensor):
+        return Tensor(mask, device=x.device)
+    if mask.device != x.device:
+        raise DeviceError(f"{name}: the mask lies on {mask.device}, the input on {x.device}")
+    return mask
 
 
 def linear(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    mask: NDArray[np.uint8] | None = None,
+    mask: "Tensor | NDArray[Any] | None" = None,
     factor: float = 1.0,
 ) -> Tensor:
     """``factor * (x * mask) @ weight.T + bias``.
 
     Parameters
     ----------
-    x : ``[T, N, in]`` or static ``[N, in]``; float, or uint8 spikes.
+    x : ``[T, N, in]`` or static ``[N, in]``; float (converted to the weight's dtype), or spikes.
     weight : ``[out, in]``.
     bias : ``[out]`` or None.
     mask : ``[N, in]`` uint8, the same at every time step (a dropout mask fused into the map), with
         `factor` = 1/(1 - p).
 
+    Returns
+    -------
+    ``[.., out]`` of the weight's dtype.
+
     Raises
     ------
     ShapeError : the last axis of x is not ``in``, or bias or mask do not fit.
     """
-    if weight.data.ndim != 2 or x.data.ndim < 2 or x.shape[-1] != weight.shape[1]:
+    if len(weight.shape) != 2 or len(x.sample_shape) != 2 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: input {list(x.shape)} does not fit weight {list(weight.shape)} "
-            f"([out, in]); the last axis of the input must be in={weight.shape[-1]}"
+            f"([out, in]): it must be [T, N, in] or static [N, in] with in={weight.shape[-1]}; "
+            "flatten images first"
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"linear: bias {list(bias.shape)} must be [{weight.shape[0]}]")
-    if mask is not None and (mask.shape != x.shape[-2:] or mask.dtype != np.uint8):
-        raise ShapeError(
-            f"linear: mask {list(mask.shape)} {mask.dtype} must be uint8 {list(x.shape[-2:])}"
-        )
-    return Linear(mask, factor)(x, weight, bias)
+    bias = fitting_bias("linear", bias, weight)
+    kept = None if mask is None else mask_tensor(mask, x, "linear")
+    x = converted(x, weight.dtype)
+    return Linear(kept, factor, hints_of(weight))(x, laid_out(weight, Layout.LINEAR), bias)

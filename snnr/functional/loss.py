@@ -1,35 +1,42 @@
 """Rates and losses."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from snnr.errors import ShapeError
-from snnr.functional.pool import kind_of
+from snnr.functional.arithmetic import as_float, laid_out
+from snnr.kernels import Memory
 from snnr.tensor import Function, Tensor
-
-Array = NDArray[Any]
 
 
 class MeanTime(Function):
     """Mean over the time axis: the firing rate."""
 
+    owned = True
+
     def timesteps(self, *inputs: Tensor | None) -> int | None:
         return None
 
-    def forward(self, x: Tensor) -> Array:
-        self.steps = x.shape[0]
-        kind = np.float32 if x.dtype == np.uint8 else x.dtype
-        return x.data.sum(axis=0, dtype=kind) / kind_of(kind, self.steps)
+    def forward(self, x: Tensor) -> Memory:
+        self.shape = x.memory.shape
+        out = self.backend.empty(self.shape[1:], x.float_dtype)
+        self.backend.mean_time(self._by_step(x.memory), out.reshape((out.size,)))
+        return out
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        share = grad / kind_of(grad.dtype, self.steps)
-        return (np.broadcast_to(share, (self.steps, *share.shape)),)
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
+        dx = self.backend.empty(self.shape, grad.dtype)
+        self.backend.mean_time_grad(grad.reshape((grad.size,)), self._by_step(dx))
+        return (dx,)
+
+    def _by_step(self, memory: Memory) -> Memory:
+        return memory.reshape((self.shape[0], prod(self.shape[1:])))
 
 
 def mean_time(x: Tensor) -> Tensor:
-    """``[T, N, ...]`` -> ``[N, ...]``, the mean over T.
+    """``[T, N, ...]`` -> ``[N, ...]``, the mean over T; of spikes, the firing rate.
 
     Raises
     ------
@@ -43,14 +50,25 @@ def mean_time(x: Tensor) -> Tensor:
 class MeanSquaredError(Function):
     """mean((x - target)^2) over all elements."""
 
-    def forward(self, x: Tensor, target: Tensor) -> Array:
-        self.difference = x.data - target.data
-        return np.asarray(np.mean(np.square(self.difference)))
+    owned = True
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        factor = kind_of(self.difference.dtype, 2.0 / self.difference.size)
-        dx = grad * factor * self.difference
-        return dx, -dx
+    def timesteps(self, *inputs: Tensor | None) -> int | None:
+        return None
+
+    def forward(self, x: Tensor, target: Tensor) -> Memory:
+        self.difference = self.backend.empty(x.memory.shape, x.dtype)
+        out = self.backend.empty((), x.dtype)
+        self.backend.mse(x.memory, target.memory, self.difference, out)
+        return out
+
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
+        dx = self.backend.empty(self.difference.shape, self.difference.dtype)
+        self.backend.mse_grad(self.difference, grad, dx)
+        if not self.needs[1]:
+            return dx, None
+        dtarget = self.backend.empty(dx.shape, dx.dtype)
+        self.backend.scale(dx, -1.0, dtarget)
+        return dx, dtarget
 
 
 def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
@@ -58,74 +76,107 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
 
     Parameters
     ----------
-    x : ``[N, classes]`` float, e.g. rates.
-    target : the same shape, e.g. from `one_hot`.
+    x : ``[N, classes]``, e.g. rates.
+    target : the same shape, e.g. from `one_hot`; converted to the dtype of x.
 
     Raises
     ------
-    ShapeError : the shapes differ.
+    ShapeError : the shapes differ, or a target that wants a gradient has another dtype.
     """
-    goal = target if isinstance(target, Tensor) else Tensor(target, device=x.device)
-    if goal.shape != x.shape:
-        raise ShapeError(f"mse_loss: input {list(x.shape)} and target {list(goal.shape)} differ")
-    return MeanSquaredError()(x, goal)
+    x = as_float(x)
+    if not isinstance(target, Tensor):
+        target = Tensor(np.asarray(target).astype(x.dtype, copy=False), device=x.device)
+    if target.shape != x.shape:
+        raise ShapeError(f"mse_loss: input {list(x.shape)} and target {list(target.shape)} differ")
+    if target.dtype != x.dtype:
+        if target.requires_grad:
+            raise ShapeError(f"mse_loss: {x!r} and {target!r} must have one dtype; convert one")
+        memory = x.backend.empty(target.memory.shape, x.dtype)
+        x.backend.copy(target.memory, memory)
+        target = Tensor.from_memory(memory, x.device, target.timesteps, target.layout)
+    return MeanSquaredError()(x, laid_out(target, x.layout))
+
+
+def label_mse_loss(x: Tensor, labels: ArrayLike) -> Tensor:
+    """`mse_loss` of ``x[N, classes]`` against one-hot ``labels[N]``, made on the device of x: the
+    paper's loss.
+
+    Raises
+    ------
+    ShapeError : the batch sizes differ or a label is outside 0..classes-1.
+    """
+    x = as_float(x)
+    marks = _labels("label_mse_loss", x, labels)
+    target = x.backend.empty(x.memory.shape, x.dtype)
+    x.backend.one_hot(x.backend.copy_in(marks), target)
+    return MeanSquaredError()(x, Tensor.from_memory(target, x.device))
 
 
 class CrossEntropy(Function):
     """-log softmax(x)[label], averaged over the batch."""
 
-    def __init__(self, labels: NDArray[np.integer[Any]]) -> None:
-        self.labels = labels
+    owned = True
 
-    def forward(self, x: Tensor) -> Array:
-        shifted = x.data - x.data.max(axis=1, keepdims=True)
-        exponents = np.exp(shifted)
-        total = exponents.sum(axis=1, keepdims=True)
-        self.probability = exponents / total
-        picked = shifted[np.arange(len(self.labels)), self.labels] - np.log(total[:, 0])
-        return np.asarray(-picked.mean())
+    def __init__(self, labels: NDArray[np.int64]) -> None:
+        self.host_labels = labels
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        dx = self.probability.copy()
-        dx[np.arange(len(self.labels)), self.labels] -= 1
-        return (dx * (grad / kind_of(dx.dtype, len(self.labels))),)
+    def forward(self, x: Tensor) -> Memory:
+        self.labels = self.backend.copy_in(self.host_labels)
+        self.probability = self.backend.empty(x.memory.shape, x.dtype)
+        out = self.backend.empty((), x.dtype)
+        self.backend.cross_entropy(x.memory, self.labels, self.probability, out)
+        return out
+
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
+        dx = self.backend.empty(self.probability.shape, self.probability.dtype)
+        self.backend.cross_entropy_grad(self.probability, self.labels, grad, dx)
+        return (dx,)
 
 
-def cross_entropy(x: Tensor, labels: NDArray[np.integer[Any]]) -> Tensor:
+def cross_entropy(x: Tensor, labels: ArrayLike) -> Tensor:
     """Mean cross-entropy of the softmax of ``x[N, classes]`` against integer ``labels[N]``.
 
     Raises
     ------
     ShapeError : the batch sizes differ or a label is outside 0..classes-1.
     """
-    marks = np.asarray(labels)
-    if x.data.ndim != 2 or marks.shape != x.shape[:1]:
-        raise ShapeError(
-            f"cross_entropy: input {list(x.shape)} must be [N, classes], labels "
-            f"{list(marks.shape)} [N]"
-        )
-    if marks.size and not 0 <= marks.min() <= marks.max() < x.shape[1]:
-        raise ShapeError(
-            f"cross_entropy: labels run from {marks.min()} to {marks.max()}, expected "
-            f"0..{x.shape[1] - 1}"
-        )
-    return CrossEntropy(marks)(x)
+    return CrossEntropy(_labels("cross_entropy", x, labels))(as_float(x))
 
 
-def one_hot(
-    labels: NDArray[np.integer[Any]], classes: int, dtype: Any = np.float32
-) -> NDArray[Any]:
-    """``labels[N]`` -> ``[N, classes]`` with a one at each label.
+def _labels(name: str, x: Tensor, labels: ArrayLike) -> NDArray[np.int64]:
+    if len(x.shape) != 2 or np.shape(labels) != x.shape[:1]:
+        raise ShapeError(
+            f"{name}: input {list(x.shape)} must be [N, classes], labels "
+            f"{list(np.shape(labels))} [N]"
+        )
+    return checked_labels(name, labels, x.shape[1])
+
+
+def checked_labels(name: str, labels: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Labels as a host array, int64 ``[N]``.
 
     Raises
     ------
-    ShapeError : a label is outside 0..classes-1.
+    ShapeError : they are not whole numbers, or outside 0..classes-1.
     """
     marks = np.asarray(labels)
+    if marks.dtype.kind not in "iu" or marks.ndim != 1:
+        raise ShapeError(f"{name}: labels {list(marks.shape)} {marks.dtype} must be integers [N]")
     if marks.size and not 0 <= marks.min() <= marks.max() < classes:
         raise ShapeError(
-            f"one_hot: labels run from {marks.min()} to {marks.max()}, expected 0..{classes - 1}"
+            f"{name}: labels run from {marks.min()} to {marks.max()}, expected 0..{classes - 1}"
         )
+    return np.ascontiguousarray(marks, np.int64)
+
+
+def one_hot(labels: ArrayLike, classes: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """``labels[N]`` -> host array ``[N, classes]`` with a one at each label.
+
+    Raises
+    ------
+    ShapeError : a label is not a whole number in 0..classes-1.
+    """
+    marks = checked_labels("one_hot", labels, classes)
     target = np.zeros((marks.size, classes), dtype)
     target[np.arange(marks.size), marks] = 1
     return target

@@ -1,60 +1,68 @@
 """Spiking neurons over a whole sequence: one node per layer, BPTT runs inside the kernel."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnr.errors import ShapeError
-from snnr.functional.layout import channels_last, from_rows, public, rows
-from snnr.functional.norm import BatchNorm, RunningStatistics
-from snnr.kernels.buffers import empty
+from snnr.functional.arithmetic import laid_out
+from snnr.functional.norm import BatchNorm, RunningStatistics, checked_norm
+from snnr.functional.pool import pooled
+from snnr.kernels import Memory
 from snnr.kernels.rules import Neuron
-from snnr.tensor import Function, Tensor
-
-Array = NDArray[Any]
-_NOT_HELD: dict[Any, Array] = {
-    np.dtype(kind): np.zeros((0, 0, 0), kind) for kind in (np.float32, np.float64)
-}
+from snnr.layout import Layout
+from snnr.tensor import Function, Tensor, is_recording
 
 
 class Spiking(Function):
     """Spikes of `neuron` for T steps."""
 
-    def __init__(self, neuron: Neuron, steps: int, held: Array | None) -> None:
+    owned = True
+
+    def __init__(
+        self, neuron: Neuron, steps: int, held: Tensor | None, state: Tensor | None
+    ) -> None:
         self.neuron = neuron
         self.steps = steps
         self.held_spikes = held
+        self.state = state
 
     def timesteps(self, *inputs: Tensor | None) -> int | None:
         return self.steps
 
-    def forward(self, x: Tensor) -> Array:
+    def forward(self, x: Tensor) -> Memory:
+        self.x_shape = x.memory.shape
         static = x.timesteps is None
-        self.x_shape = x.shape
-        single = x.shape if static else x.shape[1:]
-        self.images = len(single) == 4
-        flat = rows(x.data, self.images)
-        channels = flat.shape[1]
-        self.x = flat.reshape(1 if static else self.steps, -1, channels)
-        self.gain = np.ones(channels, x.dtype)
-        self.offset = np.zeros(channels, x.dtype)
-        self.held = _NOT_HELD[x.dtype]
-        if self.held_spikes is not None:
-            self.held = rows(self.held_spikes, self.images).reshape(self.steps, -1, channels)
+        single = self.x_shape if static else self.x_shape[1:]
+        self.flat = prod(single[:-1]), single[-1]
+        self.x = x.memory.reshape((1 if static else self.steps, *self.flat))
+        held = self.held_spikes
+        self.held = None if held is None else held.memory.reshape((self.steps, *self.flat))
         kind = x.dtype if self.neuron.smooth else np.uint8
-        out = empty((self.steps, self.x.shape[1], channels), kind)
-        self.kernels["lif"](self.x, self.gain, self.offset, self.neuron, self.held, out)
-        return from_rows(out, (self.steps, *single), self.images)
+        out = self.backend.empty((self.steps, *single), kind)
+        start = end = None
+        if self.state is not None:
+            end = self.state.memory.reshape(self.flat)
+            start = end
+            if is_recording() and self.needs[0]:
+                # the state moves on; the backward pass starts from where it was
+                start = self.backend.empty(self.flat, x.dtype)
+                self.backend.copy(end, start)
+        self.start = start
+        self.backend.lif(self.x, None, None, self.neuron, self.held, self._by_step(out), start, end)
+        return out
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        channels = self.x.shape[2]
-        dout = rows(grad, self.images).reshape(self.steps, -1, channels)
-        dz = empty(self.x.shape, self.x.dtype)
-        self.kernels["lif_grad"](
-            self.x, self.gain, self.offset, self.neuron, self.held, dout, dz
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
+        dz = self.backend.empty(self.x.shape, self.x.dtype)
+        self.backend.lif_grad(
+            self.x, None, None, self.neuron, self.held, self._by_step(grad), dz, start=self.start
         )
-        return (from_rows(dz, self.x_shape, self.images),)
+        return (dz.reshape(self.x_shape),)
+
+    def _by_step(self, memory: Memory) -> Memory:
+        return memory.reshape((self.steps, *self.flat))
 
 
 class NormSpiking(BatchNorm):
@@ -76,56 +84,55 @@ class NormSpiking(BatchNorm):
     def timesteps(self, *inputs: Tensor | None) -> int | None:
         return self.steps
 
-    def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Array:
-        static = x.timesteps is None
-        single = x.shape if static else x.shape[1:]
+    def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Memory:
         self.prepare(x, scale, shift)
-        shape = (1 if static else self.steps, -1, self.x.shape[1])
+        static = x.timesteps is None
+        lead = 1 if static else self.steps
+        single = self.x_shape if static else self.x_shape[1:]
         if not self.pool:
-            self.z = self.x.reshape(shape)
-            held = _NOT_HELD[x.dtype]
-            out = empty((self.steps, *self.z.shape[1:]), np.uint8)
-            self.kernels["lif"](self.z, self.gain, self.offset, self.neuron, held, out)
-            return from_rows(out, (self.steps, *single), self.images)
-        count, channels, height, width = single
-        self.z = self.x.reshape(shape[0], count, height, width, channels)
-        out = empty((self.steps, count, height // 2, width // 2, channels), np.uint8)
-        self.index = empty(out.shape, np.uint8)
-        self.kernels["lif_pool"](self.z, self.gain, self.offset, self.neuron, out, self.index)
-        return public(out)
+            flat = prod(single[:-1]), single[-1]
+            self.z = self.x.reshape((lead, *flat))
+            out = self.backend.empty((self.steps, *flat), np.uint8)
+            self.backend.lif(self.z, self.gain, self.offset, self.neuron, None, out)
+            return out.reshape((self.steps, *single))
+        self.z = self.x.reshape((lead, *single))
+        count, height, width, channels = single
+        out = self.backend.empty(
+            (self.steps, count, *pooled((height, width), 2, 2), channels), np.uint8
+        )
+        self.index = self.backend.empty(out.shape, np.uint8)
+        self.backend.lif_pool(self.z, self.gain, self.offset, self.neuron, out, self.index)
+        return out
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        channels = self.x.shape[1]
-        dz = empty(self.z.shape, self.z.dtype)
-        sums = np.empty((2, channels), self.z.dtype)
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
+        backend = self.backend
+        dz = backend.empty(self.z.shape, self.z.dtype)
+        sum_dz, sum_dzx, dscale, dshift = self.channels(4)
         if self.pool:
-            self.kernels["lif_pool_grad"](
-                self.z, self.gain, self.offset, self.neuron, self.index, channels_last(grad),
-                dz, sums[0], sums[1],
-            )  # fmt: skip
-        else:
-            dout = rows(grad, self.images).reshape(self.steps, -1, channels)
-            held = _NOT_HELD[self.z.dtype]
-            self.kernels["lif_grad"](
-                self.z, self.gain, self.offset, self.neuron, held, dout, dz, sums[0], sums[1]
+            backend.lif_pool_grad(
+                self.z, self.gain, self.offset, self.neuron, self.index, grad, dz, sum_dz, sum_dzx
             )
-        flat = dz.reshape(-1, channels)
-        dscale, dshift = np.empty((2, channels), flat.dtype)
+        else:
+            dout = grad.reshape((self.steps, *self.z.shape[1:]))
+            backend.lif_grad(
+                self.z, self.gain, self.offset, self.neuron, None, dout, dz, sum_dz, sum_dzx
+            )
+        flat = dz.reshape(self.x.shape)
         if self.training:
-            self.kernels["norm_lif_input_grad"](
-                self.x, flat, self.mean, self.inv_std, self.scale, sums[0], sums[1], dscale, dshift
+            backend.norm_lif_input_grad(
+                self.x, flat, self.mean, self.inv_std, self.scale, sum_dz, sum_dzx, dscale, dshift
             )
         else:
-            dscale[...] = (sums[1] - self.mean * sums[0]) * self.inv_std
-            dshift[...] = sums[0]
-            flat *= self.gain
-        return from_rows(flat, self.x_shape, self.images), dscale, dshift
+            backend.norm_lif_eval_grad(
+                flat, self.mean, self.inv_std, self.gain, sum_dz, sum_dzx, dscale, dshift
+            )
+        return dz.reshape(self.x_shape), dscale, dshift
 
 
 def _steps(name: str, x: Tensor, T: int | None) -> int:
     if x.dtype == np.uint8:
         raise ShapeError(f"{name}: the input current must be float, not uint8 spikes")
-    if x.data.ndim < 2 + (x.timesteps is not None):
+    if len(x.sample_shape) < 2:
         raise ShapeError(f"{name}: input {list(x.shape)} must be [T, N, ...] or static [N, ...]")
     if x.timesteps is None:
         if T is None or T < 1:
@@ -139,8 +146,32 @@ def _steps(name: str, x: Tensor, T: int | None) -> int:
     return x.timesteps
 
 
+def _held(held: "Tensor | NDArray[Any]", x: Tensor, steps: int) -> Tensor:
+    """Held spikes as a tensor of x's dtype and layout."""
+    array = held.numpy() if isinstance(held, Tensor) else np.asarray(held)
+    if array.shape != (steps, *x.sample_shape):
+        raise ShapeError(
+            f"spiking: held {list(array.shape)} must have the shape of the spikes, "
+            f"{[steps, *x.sample_shape]}"
+        )
+    return Tensor(array.astype(x.dtype, copy=False), timesteps=steps, device=x.device)
+
+
+def _checked_state(state: Tensor, x: Tensor) -> Tensor:
+    if state.shape != x.sample_shape or state.dtype != x.dtype or state.device != x.device:
+        raise ShapeError(
+            f"spiking: the state {state!r} must be {x.dtype} of one time step, "
+            f"{list(x.sample_shape)}, on {x.device}"
+        )
+    return state
+
+
 def spiking(
-    x: Tensor, neuron: Neuron, T: int | None = None, held: NDArray[Any] | None = None
+    x: Tensor,
+    neuron: Neuron,
+    T: int | None = None,
+    held: "Tensor | NDArray[Any] | None" = None,
+    state: Tensor | None = None,
 ) -> Tensor:
     """Spikes of a population of neurons.
 
@@ -151,6 +182,8 @@ def spiking(
     T : time steps, for a static input.
     held : ``[T, N, ...]`` float; the reset follows these spikes, held fixed, instead of the
         neuron's own (the finite difference that belongs to ``detach_reset``).
+    state : ``[N, ...]``, the potentials to start from instead of v_reset; overwritten with those
+        after the last step, so that a long recording runs in pieces. No gradient flows through it.
 
     Returns
     -------
@@ -158,10 +191,13 @@ def spiking(
 
     Raises
     ------
-    ShapeError : spikes as input, or no T for a static one.
+    ShapeError : spikes as input, no T for a static one, or held or state do not fit.
     """
     steps = _steps("spiking", x, T)
-    return Spiking(neuron, steps, held)(x)
+    x = laid_out(x, Layout.of(len(x.shape), x.timesteps))
+    fixed = None if held is None else _held(held, x, steps)
+    start = None if state is None else _checked_state(state, x)
+    return Spiking(neuron, steps, fixed, start)(x)
 
 
 def norm_spiking(
@@ -178,11 +214,14 @@ def norm_spiking(
 
     The same numbers as the three operations; neither the normalised current nor, with `pool`, the
     spikes before pooling are ever stored. Smooth neurons are not fused: use the separate
-    operations.
+    operations. Raises as they do.
     """
     steps = _steps("norm_spiking", x, T)
     if neuron.smooth:
         raise ShapeError("norm_spiking: smooth spikes are for gradient checks of `spiking` only")
-    if pool and x.data.ndim != 4 + (x.timesteps is not None):
-        raise ShapeError(f"norm_spiking: pooling needs images, not {list(x.shape)}")
+    if pool and (x.layout is not Layout.IMAGES or min(x.shape[-2:]) < 2):
+        raise ShapeError(
+            f"norm_spiking: 2x2 pooling needs images of at least 2x2, not {list(x.shape)}"
+        )
+    x = checked_norm("norm_spiking", x, scale, shift, statistics, training)
     return NormSpiking(statistics, training, neuron, steps, pool)(x, scale, shift)

@@ -7,78 +7,128 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr.errors import ShapeError
-from snnr.functional.layout import from_rows, rows
-from snnr.kernels.buffers import empty
-from snnr.tensor import Function, Tensor
-
-Array = NDArray[Any]
+from snnr.functional.arithmetic import converted, rows_of
+from snnr.kernels import Memory
+from snnr.layout import Layout
+from snnr.tensor import Buffer, Function, Tensor
 
 
 @dataclass
 class RunningStatistics:
     """What evaluation normalises with; updated in place by every training pass.
 
-    ``mean`` and ``var`` are ``[C]``; ``momentum`` is the weight of the newest batch.
+    ``mean`` and ``var`` are ``[C]`` (arrays become buffers); ``momentum`` is the weight of the
+    newest batch.
     """
 
-    mean: Array
-    var: Array
+    mean: Buffer
+    var: Buffer
     momentum: float = 0.1
     eps: float = 1e-5
 
-    def update(self, mean: Array, var: Array, count: int) -> None:
-        """Blend in a batch's mean and biased variance over `count` rows (stored unbiased)."""
-        unbiased = var * (count / max(count - 1, 1))
-        self.mean += self.momentum * (mean - self.mean)
-        self.var += self.momentum * (unbiased - self.var)
+    def __init__(
+        self,
+        mean: "Buffer | NDArray[Any]",
+        var: "Buffer | NDArray[Any]",
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> None:
+        self.mean = mean if isinstance(mean, Buffer) else Buffer(mean, role="running_mean")
+        self.var = var if isinstance(var, Buffer) else Buffer(var, role="running_var")
+        self.momentum = momentum
+        self.eps = eps
 
 
 class BatchNorm(Function):
     """y = scale * (x - mean)/sqrt(var + eps) + shift."""
 
+    owned = True
+
     def __init__(self, statistics: RunningStatistics, training: bool) -> None:
         self.statistics = statistics
         self.training = training
 
+    def channels(self, count: int = 1) -> list[Memory]:
+        """Memory for so many values per channel."""
+        return [self.backend.empty(self.x.shape[1], self.x.dtype) for _ in range(count)]
+
     def prepare(self, x: Tensor, scale: Tensor, shift: Tensor) -> None:
         """Statistics of the batch (or the running ones), folded into one affine per channel."""
-        self.x_shape = x.shape
-        self.images = x.data.ndim - (x.timesteps is not None) == 4
-        self.x = rows(x.data, self.images)
-        channels = self.x.shape[1]
+        self.x_shape = x.memory.shape
+        self.x = rows_of(x.memory)
         stats = self.statistics
+        running = stats.mean.memory, stats.var.memory
         if self.training:
-            mean, var = np.empty((2, channels), x.dtype)
-            self.kernels["batch_norm_stats"](self.x, mean, var)
-            stats.update(mean, var, self.x.shape[0])
+            self.mean, var = self.channels(2)
+            self.backend.batch_norm_stats(self.x, self.mean, var)
+            self.backend.update_running(self.mean, var, self.x.shape[0], stats.momentum, *running)
         else:
-            mean, var = stats.mean.astype(x.dtype), stats.var.astype(x.dtype)
-        self.mean = mean
-        self.inv_std = (1.0 / np.sqrt(var.astype(np.float64) + stats.eps)).astype(x.dtype)
-        self.scale = scale.data
-        self.gain = self.scale * self.inv_std
-        self.offset = shift.data - mean * self.gain
+            self.mean, var = running
+        self.scale = scale.memory
+        self.inv_std, self.gain, self.offset = self.channels(3)
+        self.backend.fold_norm(
+            self.mean, var, self.scale, shift.memory, stats.eps, self.inv_std, self.gain,
+            self.offset,
+        )  # fmt: skip
 
-    def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Array:
+    def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Memory:
         self.prepare(x, scale, shift)
-        out = empty(self.x.shape, x.dtype)
-        self.kernels["batch_norm"](self.x, self.gain, self.offset, out)
-        return from_rows(out, self.x_shape, self.images)
+        out = self.backend.empty(self.x.shape, x.dtype)
+        self.backend.batch_norm(self.x, self.gain, self.offset, out)
+        return out.reshape(self.x_shape)
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        dy = rows(grad, self.images)
-        channels = dy.shape[1]
-        dscale, dshift = np.empty((2, channels), dy.dtype)
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
+        dy = rows_of(grad)
+        dscale, dshift = self.channels(2)
+        dx = self.backend.empty(dy.shape, dy.dtype)
         if self.training:
-            dx = empty(dy.shape, dy.dtype)
-            self.kernels["batch_norm_grad"](
+            self.backend.batch_norm_grad(
                 self.x, dy, self.mean, self.inv_std, self.scale, dscale, dshift, dx
             )
         else:
-            dscale[...] = (dy * (self.x - self.mean)).sum(0) * self.inv_std
-            dshift[...] = dy.sum(0)
-            dx = dy * self.gain
-        return from_rows(dx, self.x_shape, self.images), dscale, dshift
+            self.backend.batch_norm_eval_grad(
+                self.x, dy, self.mean, self.inv_std, self.gain, dscale, dshift, dx
+            )
+        return dx.reshape(self.x_shape), dscale, dshift
+
+
+def checked_norm(
+    name: str,
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    statistics: RunningStatistics,
+    training: bool,
+) -> Tensor:
+    """x in the dtype of the scale, when everything fits.
+
+    Raises
+    ------
+    ShapeError : channels, dtypes or the number of values do not fit.
+    """
+    channels = x.shape[-3] if x.layout is Layout.IMAGES else x.shape[-1]
+    if not scale.shape == shift.shape == statistics.mean.shape == (channels,):
+        raise ShapeError(
+            f"{name}: input {list(x.shape)} has {channels} channels, scale has "
+            f"{list(scale.shape)}, shift {list(shift.shape)}, the statistics "
+            f"{list(statistics.mean.shape)}"
+        )
+    if x.dtype == np.uint8:
+        raise ShapeError(f"{name}: the input must be float, not uint8 spikes")
+    kinds = {scale.dtype, shift.dtype, statistics.mean.dtype, statistics.var.dtype}
+    if len(kinds) > 1:
+        raise ShapeError(
+            f"{name}: scale, shift and statistics must have one dtype, not "
+            f"{', '.join(sorted(map(str, kinds)))}"
+        )
+    if training and x.size < 2 * channels:
+        raise ShapeError(
+            f"{name}: input {list(x.shape)} has one value per channel: a variance needs two; "
+            "use a larger batch or eval mode"
+        )
+    for part in (statistics.mean, statistics.var):
+        part.to(x.device)
+    return converted(x, scale.dtype)
 
 
 def batch_norm(
@@ -88,7 +138,8 @@ def batch_norm(
 
     Parameters
     ----------
-    x : ``[T, N, C, H, W]`` or ``[T, N, C]``, or static without T; float.
+    x : ``[T, N, C, H, W]`` or ``[T, N, C]``, or static without T; float, converted to the dtype of
+        the scale.
     scale, shift : ``[C]``.
     statistics : running mean and variance; updated when `training`, used when not.
 
@@ -97,18 +148,5 @@ def batch_norm(
     ShapeError : the channels of x, scale, shift and statistics differ, or x holds spikes, or
         training has fewer than two values per channel.
     """
-    images = x.data.ndim - (x.timesteps is not None) == 4
-    channels = x.shape[-3] if images else x.shape[-1]
-    if not scale.shape == shift.shape == statistics.mean.shape == (channels,):
-        raise ShapeError(
-            f"batch_norm: input {list(x.shape)} has {channels} channels, scale has "
-            f"{list(scale.shape)}, shift {list(shift.shape)}"
-        )
-    if x.dtype == np.uint8:
-        raise ShapeError("batch_norm: the input must be float, not uint8 spikes")
-    if training and x.data.size < 2 * channels:
-        raise ShapeError(
-            f"batch_norm: input {list(x.shape)} has one value per channel: a variance needs two; "
-            "use a larger batch or eval mode"
-        )
+    x = checked_norm("batch_norm", x, scale, shift, statistics, training)
     return BatchNorm(statistics, training)(x, scale, shift)

@@ -1,73 +1,79 @@
-"""Pooling, dropout, flatten and voting."""
+"""Pooling, flatten and voting."""
 
+from math import prod
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from snnr.errors import ShapeError
-from snnr.functional.layout import channels_last, public
-from snnr.kernels.buffers import empty
+from snnr.functional.arithmetic import laid_out, rows_of
+from snnr.kernels import Memory
+from snnr.layout import Layout
 from snnr.tensor import Function, Tensor
-
-Array = NDArray[Any]
 
 
 class Pool(Function):
     """What max and average pooling share: windows without padding, floor mode."""
 
+    owned = True
+
     def __init__(self, size: int, stride: int) -> None:
         self.size = size
         self.stride = stride
 
-    def prepare(self, x: Tensor, dtype: Any) -> tuple[Array, Array]:
-        images = channels_last(x.data)
-        self.lead = images.shape[:-3]
-        flat = images.reshape(-1, *images.shape[-3:])
-        self.in_shape = flat.shape
-        height, width = ((n - self.size) // self.stride + 1 for n in flat.shape[1:3])
-        return flat, empty((flat.shape[0], height, width, flat.shape[3]), dtype)
+    def prepare(self, x: Tensor, dtype: Any) -> tuple[Memory, Memory]:
+        """The images in one row, and memory for the result."""
+        self.x_shape = x.memory.shape
+        self.lead = self.x_shape[:-3]
+        flat = x.memory.reshape((prod(self.lead), *self.x_shape[-3:]))
+        size = pooled(self.x_shape[-3:-1], self.size, self.stride)
+        return flat, self.backend.empty((flat.shape[0], *size, flat.shape[3]), dtype)
 
-    def unflatten(self, images: Array) -> Array:
-        return public(images.reshape(*self.lead, *images.shape[1:]))
+    def unflatten(self, images: Memory) -> Memory:
+        return images.reshape((*self.lead, *images.shape[1:]))
 
-    def flat_grad(self, grad: Array) -> tuple[Array, Array]:
-        dy = channels_last(grad)
-        return dy.reshape(-1, *dy.shape[-3:]), empty(self.in_shape, dy.dtype)
+    def flat_grad(self, grad: Memory) -> tuple[Memory, Memory]:
+        count = prod(self.lead)
+        dy = grad.reshape((count, *grad.shape[-3:]))
+        return dy, self.backend.empty((count, *self.x_shape[-3:]), dy.dtype)
 
 
 class MaxPool2d(Pool):
     """Largest value of each window; the gradient goes to the first that attains it."""
 
-    def forward(self, x: Tensor) -> Array:
+    def forward(self, x: Tensor) -> Memory:
         flat, out = self.prepare(x, x.dtype)
-        self.index = empty(out.shape, np.uint8)
-        self.kernels["max_pool"](flat, self.size, self.stride, out, self.index)
+        self.index = self.backend.empty(out.shape, "uint8")
+        self.backend.max_pool(flat, self.size, self.stride, out, self.index)
         return self.unflatten(out)
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
         dy, dx = self.flat_grad(grad)
-        self.kernels["max_pool_grad"](dy, self.index, self.size, self.stride, dx)
+        self.backend.max_pool_grad(dy, self.index, self.size, self.stride, dx)
         return (self.unflatten(dx),)
 
 
 class AvgPool2d(Pool):
     """Mean of each window; spikes in, floats out."""
 
-    def forward(self, x: Tensor) -> Array:
-        flat, out = self.prepare(x, np.float32 if x.dtype == np.uint8 else x.dtype)
-        self.kernels["avg_pool"](flat, self.size, self.stride, out)
+    def forward(self, x: Tensor) -> Memory:
+        flat, out = self.prepare(x, x.float_dtype)
+        self.backend.avg_pool(flat, self.size, self.stride, out)
         return self.unflatten(out)
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
         dy, dx = self.flat_grad(grad)
-        self.kernels["avg_pool_grad"](dy, self.size, self.stride, dx)
+        self.backend.avg_pool_grad(dy, self.size, self.stride, dx)
         return (self.unflatten(dx),)
+
+
+def pooled(size: tuple[int, ...], window: int, stride: int) -> tuple[int, int]:
+    """Height and width behind a pooling."""
+    height, width = ((n - window) // stride + 1 for n in size)
+    return height, width
 
 
 def _check_pool(name: str, x: Tensor, size: int, stride: int | None) -> int:
     step = size if stride is None else stride
-    if x.data.ndim != 4 + (x.timesteps is not None):
+    if x.layout is not Layout.IMAGES:
         raise ShapeError(f"{name}: input {list(x.shape)} must be [T, N, C, H, W] or [N, C, H, W]")
     if not 1 <= size <= min(15, *x.shape[-2:]) or step < 1:
         raise ShapeError(
@@ -78,7 +84,7 @@ def _check_pool(name: str, x: Tensor, size: int, stride: int | None) -> int:
 
 
 def max_pool2d(x: Tensor, size: int = 2, stride: int | None = None) -> Tensor:
-    """Max pooling of ``[.., C, H, W]``, float or uint8 spikes; stride defaults to `size`.
+    """Max pooling of ``[.., C, H, W]``, float or spikes; stride defaults to `size`.
 
     Raises
     ------
@@ -92,105 +98,71 @@ def avg_pool2d(x: Tensor, size: int = 2, stride: int | None = None) -> Tensor:
     return AvgPool2d(size, _check_pool("avg_pool2d", x, size, stride))(x)
 
 
-class Dropout(Function):
-    """x * mask / (1 - p), the mask the same at every time step."""
-
-    def __init__(self, mask: Array, factor: float) -> None:
-        self.mask = mask
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Array:
-        kind = np.float32 if x.dtype == np.uint8 else x.dtype
-        self.lead = x.timesteps or 1
-        out = empty(x.shape, kind)
-        self._apply(np.ascontiguousarray(x.data), out)
-        return out
-
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        dx = empty(grad.shape, grad.dtype)
-        self._apply(np.ascontiguousarray(grad), dx)
-        return (dx,)
-
-    def _apply(self, source: Array, out: Array) -> None:
-        self.kernels["mask_time"](
-            source.reshape(self.lead, -1), self.mask.reshape(-1), self.factor,
-            out.reshape(self.lead, -1),
-        )  # fmt: skip
-
-
-def dropout_mask(
-    shape: tuple[int, ...], p: float, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Mask of ones with probability 1 - p, uint8."""
-    return (rng.random(shape, np.float32) >= p).astype(np.uint8)
-
-
-def dropout(x: Tensor, p: float, mask: NDArray[np.uint8]) -> Tensor:
-    """Multiply by ``mask / (1 - p)``; `mask` has the shape of one time step (`dropout_mask`).
-
-    Raises
-    ------
-    ShapeError : p is outside [0, 1), or the mask has another shape.
-    """
-    single = x.shape if x.timesteps is None else x.shape[1:]
-    if not 0 <= p < 1 or mask.shape != single:
-        raise ShapeError(
-            f"dropout: p (={p}) must lie in [0, 1) and the mask {list(mask.shape)} have the shape "
-            f"of one time step, {list(single)}"
-        )
-    return Dropout(mask, 1.0 / (1.0 - p))(x)
-
-
 class Flatten(Function):
     """[.., C, H, W] -> [.., C*H*W]."""
 
-    def forward(self, x: Tensor) -> Array:
-        self.shape = x.shape
-        lead = 1 if x.timesteps is None else 2
-        # one channel needs no exchange of axes
-        self.images = len(x.shape) == lead + 3 and x.shape[-3] > 1
-        if not self.images:
-            return np.ascontiguousarray(x.data).reshape(*x.shape[:lead], -1)
-        pixels = channels_last(x.data)
-        channels = pixels.shape[-1]
-        pixels = pixels.reshape(-1, x.shape[-2] * x.shape[-1], channels)
-        out = empty((pixels.shape[0], channels, pixels.shape[1]), x.dtype)
-        self.kernels["swap_last"](pixels, out)
-        return out.reshape(*x.shape[:lead], -1)
+    owned = True
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+    def forward(self, x: Tensor) -> Memory:
+        self.shape = x.memory.shape
+        self.lead = x.sample_shape[:1] if x.timesteps is None else x.shape[:2]
+        flat = (*self.lead, prod(x.sample_shape[1:]))
+        # one channel, or one pixel, needs no exchange of axes
+        self.images = x.layout is Layout.IMAGES and 1 not in (
+            self.shape[-1],
+            self.shape[-2] * self.shape[-3],
+        )
+        if not self.images:
+            return x.memory.reshape(flat)
+        batch, pixels, channels = self._flat_images()
+        out = self.backend.empty((batch, channels, pixels), x.dtype)
+        self.backend.reorder(x.memory.reshape((batch, pixels, channels)), (0, 2, 1), out)
+        return out.reshape(flat)
+
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
         if not self.images:
             return (grad.reshape(self.shape),)
-        channels, height, width = self.shape[-3:]
-        planes = np.ascontiguousarray(grad).reshape(-1, channels, height * width)
-        dx = empty((planes.shape[0], height * width, channels), grad.dtype)
-        self.kernels["swap_last"](planes, dx)
-        return (public(dx.reshape(*self.shape[:-3], height, width, channels)),)
+        batch, pixels, channels = self._flat_images()
+        dx = self.backend.empty((batch, pixels, channels), grad.dtype)
+        self.backend.reorder(grad.reshape((batch, channels, pixels)), (0, 2, 1), dx)
+        return (dx.reshape(self.shape),)
+
+    def _flat_images(self) -> tuple[int, int, int]:
+        *_, height, width, channels = self.shape
+        return prod(self.lead), height * width, channels
 
 
 def flatten(x: Tensor) -> Tensor:
-    """Everything behind the batch axis in one axis, in the order C, H, W."""
+    """Everything behind the batch axis in one axis, in the order C, H, W.
+
+    Raises
+    ------
+    ShapeError : there is nothing behind the batch axis.
+    """
+    if len(x.sample_shape) < 2:
+        raise ShapeError(f"flatten: input {list(x.shape)} must be [T, N, ...] or static [N, ...]")
     return Flatten()(x)
 
 
 class Voting(Function):
     """Mean over groups of neighbouring outputs."""
 
+    owned = True
+
     def __init__(self, group: int) -> None:
         self.group = group
 
-    def forward(self, x: Tensor) -> Array:
-        kind = np.float32 if x.dtype == np.uint8 else x.dtype
-        grouped = x.data.reshape(*x.shape[:-1], -1, self.group)
-        return grouped.sum(axis=-1, dtype=kind) / kind_of(kind, self.group)
+    def forward(self, x: Tensor) -> Memory:
+        self.shape = x.memory.shape
+        votes = self.shape[-1] // self.group
+        out = self.backend.empty((*self.shape[:-1], votes), x.float_dtype)
+        self.backend.voting(rows_of(x.memory), self.group, rows_of(out))
+        return out
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        return (np.repeat(grad / kind_of(grad.dtype, self.group), self.group, axis=-1),)
-
-
-def kind_of(dtype: Any, value: float) -> Any:
-    """`value` as a scalar of `dtype`, so that it promotes nothing."""
-    return np.dtype(dtype).type(value)
+    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
+        dx = self.backend.empty(self.shape, grad.dtype)
+        self.backend.voting_grad(rows_of(grad), self.group, rows_of(dx))
+        return (dx,)
 
 
 def voting(x: Tensor, group: int = 10) -> Tensor:
@@ -200,8 +172,9 @@ def voting(x: Tensor, group: int = 10) -> Tensor:
     ------
     ShapeError : the last axis is not a multiple of `group`.
     """
-    if group < 1 or x.shape[-1] % group:
+    if group < 1 or len(x.sample_shape) != 2 or x.shape[-1] % group:
         raise ShapeError(
-            f"voting: the last axis of {list(x.shape)} must be a multiple of group (={group})"
+            f"voting: input {list(x.shape)} must be [T, N, votes] or static [N, votes], the votes "
+            f"a multiple of group (={group})"
         )
-    return Voting(group)(x)
+    return Voting(group)(laid_out(x, Layout.PLAIN))

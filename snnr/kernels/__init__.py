@@ -1,48 +1,104 @@
-"""The backend table: operation -> kernel, per device.
+"""Backends by device name: "cpu" (Numba), "reference" (NumPy, the oracle of every kernel).
 
-Every backend offers the same names with the same arguments; an unknown device or operation is an
-error and never a silent fallback.
+Every backend offers the operations of `backend.Backend`; an unknown device or operation is an error
+and never a silent fallback.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cache
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable
 
 from snnr.errors import DeviceError
+from snnr.kernels.backend import (
+    OPERATIONS,
+    Backend,
+    Hints,
+    Memory,
+    Pair,
+    assemble,
+    philox_blocks,
+)
 
-DEVICES = ("cpu", "reference")
+#: makes a backend when it is first asked for
+Loader = Callable[[], Backend]
 
 
-@cache
-def table(device: str) -> Mapping[str, Callable[..., Any]]:
-    """Kernels of `device` ("cpu", or "reference", the NumPy oracle) by operation name.
+def _cpu() -> Backend:
+    from snnr.kernels import cpu, threads
+
+    made = assemble("cpu", True, threads.in_turn(cpu.OPERATIONS))
+    verbs = vars(Backend)  # which launch nothing
+    threads.refuse_after_fork(vars(made), [name for name in OPERATIONS if name not in verbs])
+    return made
+
+
+def _reference() -> Backend:
+    from snnr.kernels import reference
+
+    return assemble("reference", True, reference.OPERATIONS)
+
+
+def _cuda() -> Backend:
+    raise DeviceError(
+        "device 'cuda' is not available: this version of snnr has no CUDA kernels; use "
+        "device='cpu' (or 'auto')"
+    )
+
+
+_loaders: dict[str, Loader] = {"cpu": _cpu, "reference": _reference, "cuda": _cuda}
+_loaded: dict[str, Backend] = {}
+
+
+def register(device: str, loader: Loader) -> None:
+    """Offer a backend of one's own under a new device name.
 
     Raises
     ------
-    DeviceError : there is no such device, or this build has no kernels for it.
+    DeviceError : there is a device of that name.
     """
-    if device == "cpu":
-        from snnr.kernels import threads
-        from snnr.kernels.cpu import OPERATIONS
+    if device in _loaders or device == "auto":
+        raise DeviceError(f"device {device!r} is there already: choose another name")
+    _loaders[device] = loader
 
-        functions = dict(threads.in_turn(OPERATIONS))
-        threads.refuse_after_fork(functions, OPERATIONS)
-        return MappingProxyType(functions)
-    if device == "reference":
-        from snnr.kernels.reference import OPERATIONS
-    elif device == "cuda":
-        raise DeviceError(
-            "device 'cuda' is not available: this version of snnr has no CUDA kernels; "
-            "use device='cpu' (or 'auto')"
-        )
-    else:
-        raise DeviceError(f"unknown device {device!r}: expected one of {', '.join(DEVICES)}, auto")
-    return MappingProxyType(OPERATIONS)
+
+def backend(device: str) -> Backend:
+    """The backend of a device, loaded at the first call.
+
+    Raises
+    ------
+    DeviceError : there is no such device, or this build or machine has no kernels for it.
+    """
+    found = _loaded.get(device)
+    if found is None:
+        if device not in _loaders:
+            raise DeviceError(
+                f"unknown device {device!r}: expected one of {', '.join(_loaders)}, auto"
+            )
+        # two threads may both load: the backends are alike, and the first one stays
+        found = _loaded.setdefault(device, _loaders[device]())
+    return found
 
 
 def resolve(device: str) -> str:
-    """Turn "auto" into the best device there is; check any other name."""
+    """Turn "auto" into the best device there is; check any other name.
+
+    Raises
+    ------
+    DeviceError : there is no such device here.
+    """
     chosen = "cpu" if device == "auto" else device
-    table(chosen)
+    backend(chosen)
     return chosen
+
+
+__all__ = [
+    "OPERATIONS",
+    "Backend",
+    "Hints",
+    "Loader",
+    "Memory",
+    "Pair",
+    "assemble",
+    "backend",
+    "philox_blocks",
+    "register",
+    "resolve",
+]

@@ -11,8 +11,9 @@ One floating dtype per call, that of the output; uint8 memory holds spikes, 0 or
 allocated by the caller and fully written unless the text says "adds to". What is absent is None.
 Numbers that nobody needs at once (losses, counts) are written to memory of one or few elements.
 
-NaN and infinity in activations reach the result; a weight that is not finite may be passed over
-where its input is silent (`all_finite` tells). Arguments are trusted: shapes and dtypes are checked
+NaN and infinity in activations reach the result through every weight that is not zero (where the
+weight is zero they may); a weight that is not finite may be passed over where its input is silent
+(`all_finite` tells). Arguments are trusted: shapes and dtypes are checked
 by the callers above.
 """
 

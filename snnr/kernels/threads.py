@@ -139,7 +139,7 @@ def _alone(operation: Callable[..., Any]) -> Callable[..., Any]:
     return waits
 
 
-def hold_over_fork(lock: threading.Lock) -> None:
+def hold_over_fork(lock: Any) -> None:
     """Have a lock that operations take, and take no other one inside, free in forked children."""
     _held_over_fork.append(lock)
 

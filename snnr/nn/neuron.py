@@ -5,6 +5,7 @@ from typing import Any
 from snnr import functional as F
 from snnr.errors import ConfigError
 from snnr.functional import Neuron
+from snnr.nn.arrays import Shape
 from snnr.nn.base import Layer
 from snnr.surrogate import Surrogate
 from snnr.surrogate import get as get_surrogate
@@ -70,6 +71,9 @@ class IF(Layer):
             "detach_reset": self.detach_reset,
             "T": self.T,
         }
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
 
     def steps(self, x: Tensor) -> int | None:
         """T for a static input; a sequence brings its own."""

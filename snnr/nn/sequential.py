@@ -1,6 +1,6 @@
 """Layers one after the other; neighbours that share a pass over memory are fused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,67 +8,78 @@ from numpy.typing import ArrayLike
 
 from snnr import functional as F
 from snnr.errors import ConfigError, ShapeError
-from snnr.kernels import resolve
+from snnr.nn.arrays import Shape
 from snnr.nn.base import Layer
-from snnr.nn.layers import Dropout, Linear, MaxPool2d, _BatchNorm
 from snnr.nn.neuron import IF
-from snnr.tensor import Parameter, Tensor
-
-#: called with "" and the network's input, then with each layer's name and its output (of fused
-#: layers, the last one's)
-Observer = Callable[[str, Tensor], None]
+from snnr.nn.shape import MaxPool2d
+from snnr.nn.stages import Stage, grouped
+from snnr.nn.watching import watches_of
+from snnr.nn.weights import Linear
+from snnr.tensor import Tensor
 
 
 class Sequential(Layer):
-    """A network: layers in order, on one device.
+    """A network, or a part of one: layers in order, on one device.
 
     Parameters
     ----------
-    layers : the layers; each gets the name ``"<index>_<kind>"`` and its parameters
-        ``"<index>_<kind>.<short name>"``.
-    T : time steps for a static input; sets T of every neuron layer that has none.
-    device : "cpu", "reference" or "auto".
+    layers : the layers, which may be sequences themselves or have layers inside; each gets the path
+        ``"<index>_<kind>"`` and its arrays ``"<index>_<kind>.<short name>"``, behind the path of
+        the sequence they stand in.
+    T : time steps for a static input; sets T of every neuron layer inside that has none.
+    device : "cpu", "reference" or "auto"; None leaves the layers where they are.
 
     Raises
     ------
-    ConfigError : no layers, or a layer that is used twice.
+    ConfigError : no layers, or a layer or parameter that stands in two places.
     DeviceError : the device does not exist here.
     """
 
-    def __init__(self, *layers: Layer, T: int | None = None, device: str = "cpu") -> None:
-        if not layers or len(set(map(id, layers))) != len(layers):
-            raise ConfigError("Sequential: give at least one layer, and each layer once")
-        self.children = list(layers)
+    def __init__(self, *layers: Layer, T: int | None = None, device: str | None = None) -> None:
+        if not layers:
+            raise ConfigError("Sequential: give at least one layer")
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise ConfigError(f"Sequential: {layer!r} is no layer (snnr.nn.Layer)")
+        self.in_order = list(layers)
         self.T = T
-        self.device = resolve(device)
-        self.observer: Observer | None = None
-        for index, layer in enumerate(self.children):
-            layer.name = f"{index}_{layer.kind.lower()}"
-            if isinstance(layer, IF) and layer.T is None:
-                layer.T = T
-            for short, parameter in layer.own_parameters().items():
-                parameter.name = f"{layer.name}.{short}"
-                parameter.to(self.device)
+        self._stages = grouped(self.in_order)
+        self.call("")
+        if T is not None:
+            for inside in self.layers():
+                if isinstance(inside, IF | Sequential) and inside.T is None:
+                    inside.T = T
+        if device is not None:
+            self.to(device)
 
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self.children)
+    @classmethod
+    def setting_names(cls) -> list[str]:
+        return ["T", "layers"]
 
-    def __len__(self) -> int:
-        return len(self.children)
+    def settings(self) -> dict[str, Any]:
+        return {"T": self.T, "layers": list(self.in_order)}
 
-    def __getitem__(self, index: int) -> Layer:
-        return self.children[index]
+    def children(self) -> dict[str, Layer]:
+        return {f"{i}_{layer.kind.lower()}": layer for i, layer in enumerate(self.in_order)}
 
     def layers(self) -> Iterator[Layer]:
         yield self
-        for child in self.children:
-            yield from child.layers()
+        for layer in self.in_order:
+            yield from layer.layers()
 
-    def parameters(self) -> list[Parameter]:
-        return [p for child in self.children for p in child.parameters()]
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.in_order)
 
-    def settings(self) -> dict[str, Any]:
-        return {"T": self.T}
+    def __len__(self) -> int:
+        return len(self.in_order)
+
+    def __getitem__(self, index: int) -> Layer:
+        return self.in_order[index]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        for layer in self.in_order:
+            shape = layer.output_shape(shape)
+        return shape
 
     def __call__(self, x: Tensor | ArrayLike) -> Tensor:
         """Run the network on a Tensor, or on an array taken as a static input ``[N, ...]``."""
@@ -79,41 +90,60 @@ class Sequential(Layer):
                     "the network got a uint8 array: normalise images to float32 first, or wrap "
                     "spikes in snnr.Tensor(spikes, timesteps=T)"
                 )
-            x = Tensor(array.astype(np.float32, copy=False), device=self.device)
-        return self.forward(x)
+            x = Tensor(array.astype(self._float_dtype(), copy=False), device=self.device)
+        return super().__call__(x)
+
+    def _float_dtype(self) -> Any:
+        """That of the first parameter, float32 without one."""
+        for layer in self.layers():
+            for parameter in layer.own_parameters().values():
+                return parameter.dtype
+        return np.float32
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.observer is not None:
-            self.observer("", x)
-        index = 0
-        while index < len(self.children):
-            x, used = self._step(x, index)
-            index += used
-            last = self.children[index - 1]
-            if self.observer is not None:
-                self.observer(last.name, x)
+        watches = watches_of(self)
+        apart = any(watch.spikes for watch in watches)
+        for stage in self._stages:
+            layers = stage.layers
+            index = 0
+            while index < len(layers):
+                fused = _fused(stage, layers[index], x, apart)
+                if fused is None:
+                    x = layers[index](x)
+                    index += 1
+                    continue
+                x, used = fused
+                index += used
+                for watch in watches:
+                    watch.after(layers[index - 1], None, x)
         return x
 
-    def _step(self, x: Tensor, index: int) -> tuple[Tensor, int]:
-        """Apply the layers at `index`, as many as fuse; returns how many that were."""
-        layer, *rest = self.children[index : index + 3]
-        following = rest[0] if rest else None
-        if isinstance(layer, _BatchNorm) and isinstance(following, IF) and not following.smooth:
-            pool = len(rest) > 1 and _is_halving(rest[1]) and self.observer is None
-            out = F.norm_spiking(
-                x, layer.scale, layer.shift, layer.statistics, following.neuron(), layer.training,
-                following.steps(x), pool,
-            )  # fmt: skip
-            return out, 2 + pool
-        flat = x.data.ndim == 2 + (x.timesteps is not None)
-        if isinstance(layer, Dropout) and flat and layer.active() and isinstance(following, Linear):
-            return following.forward(x, layer.mask(x), 1.0 / (1.0 - layer.p)), 2
-        return layer(x), 1
-
     def __repr__(self) -> str:
-        inside = ",\n  ".join(repr(child) for child in self.children)
+        inside = ",\n  ".join(repr(layer).replace("\n", "\n  ") for layer in self.in_order)
         return f"Sequential(\n  {inside},\n  T={self.T})"
 
 
-def _is_halving(layer: Layer) -> bool:
+def _fused(stage: Stage, layer: Layer, x: Tensor, apart: bool) -> tuple[Tensor, int] | None:
+    """Several layers from `layer` on in one pass, and how many; None where it runs alone.
+
+    apart : pooling runs by itself, so that the spikes in front of it exist.
+    """
+    norm, neuron, pool = stage.norm, stage.neuron, stage.pool
+    if norm is not None and layer is norm and neuron is not None and not neuron.smooth:
+        together = pool is not None and _is_halving(pool) and not apart and min(x.shape[-2:]) > 1
+        out = F.norm_spiking(
+            x, norm.scale, norm.shift, norm.statistics, neuron.neuron(), norm.training,
+            neuron.steps(x), together,
+        )  # fmt: skip
+        return out, 2 + together
+    dropout, weight = stage.dropout, stage.weight
+    flat = len(x.sample_shape) == 2
+    if dropout is not None and layer is dropout and flat and isinstance(weight, Linear):
+        if not dropout.active():
+            return None
+        return weight.forward(x, dropout.mask(x), 1.0 / (1.0 - dropout.p)), 2
+    return None
+
+
+def _is_halving(layer: MaxPool2d) -> bool:
     return type(layer) is MaxPool2d and layer.kernel_size == layer.stride == 2

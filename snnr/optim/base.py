@@ -1,64 +1,31 @@
-"""What every optimizer shares: Adam's state for every parameter, and plain Adam by role."""
+"""What every optimizer shares: parameters by role, Adam's moments, counts and hooks."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr import kernels
 from snnr.errors import ConfigError, ShapeError
+from snnr.kernels import Memory
+from snnr.optim.settings import AdamSettings, Settings
+from snnr.optim.state import Kept, State
 from snnr.tensor import Parameter
 
-Array = NDArray[Any]
 
-
-def flat(array: Array) -> Array:
-    """1-D view of an array's memory, in memory order.
-
-    Raises
-    ------
-    ShapeError : the array is a view with holes, so that it has no contiguous memory.
-    """
-    view = array.ravel(order="K")
-    if not np.shares_memory(view, array) and array.size:
-        raise ShapeError(
-            f"a parameter of shape {list(array.shape)} and strides {array.strides} is not "
-            "contiguous in any order; assign values with p.data[...] = values"
-        )
-    return view
-
-
-def _like(array: Array, dtype: Any = None) -> Array:
-    """Zeros of the same shape and memory order."""
-    return np.zeros_like(array, dtype=dtype, order="K", subok=False)
-
-
-@dataclass
-class State:
-    """An optimizer's arrays for one parameter, of its public shape and memory order."""
-
-    exp_avg: Array
-    exp_avg_sq: Array
-    theta: Array | None = None
-    sign: Array | None = None
-
-
-@dataclass
-class Change:
-    """What the steps since the last `reset` did to the prunable connections of one parameter."""
-
-    nonzero: int = 0
-    pruned: int = 0
-    regrown: int = 0
-
-
-@dataclass
 class Optimizer(ABC):
-    """Base: parameters by role, Adam moments, zero_grad; subclasses say what happens to weights.
+    """Base of the methods: one file and one subclass each.
+
+    A subclass names its METHOD, its settings record SETTINGS and the arrays it keeps for a weight
+    besides Adam's moments, WEIGHT_STATE; `update` moves one prunable parameter. All others (biases,
+    scales, shifts) get plain Adam. `begin` and `after` may be overridden by methods with a schedule
+    or a budget; one that draws noise keeps a named generator in `rng`, which checkpoints save.
+
+    Attributes: `params`; `lr`, `betas`, `eps` and the method's own settings, which may be changed
+    between steps; `step_count`; `state[param]`.
 
     Raises
     ------
@@ -66,110 +33,146 @@ class Optimizer(ABC):
     """
 
     METHOD: ClassVar[str] = ""
+    SETTINGS: ClassVar[type[Settings]] = AdamSettings
+    WEIGHT_STATE: ClassVar[Mapping[str, Kept]] = {}
+    #: what is kept of every parameter
+    MOMENTS: ClassVar[Mapping[str, Kept]] = {"exp_avg": Kept(), "exp_avg_sq": Kept(least=0)}
 
-    params: list[Parameter]
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    step_count: int = 0
-    state: dict[Parameter, State] = field(default_factory=dict)
-    changes: dict[Parameter, Change] = field(default_factory=dict)
+    lr: float
+    betas: tuple[float, float]
+    eps: float
+    rng: np.random.Generator | None = None
 
-    def __init__(
-        self,
-        params: Iterable[Parameter],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
+    def __init__(self, params: Iterable[Parameter], settings: Settings) -> None:
+        if isinstance(params, Parameter) or not isinstance(params, Iterable):
+            raise ConfigError(f"params (={params!r}) must be a list: pass net.parameters()")
         self.params = list(params)
         if not self.params:
             raise ConfigError("an optimizer needs at least one parameter: pass net.parameters()")
-        if not (lr > 0 and math.isfinite(lr)):
-            raise ConfigError(f"lr (={lr}) must be a positive number")
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ConfigError(f"betas (={betas}) must lie in [0, 1)")
-        if not eps > 0:
-            raise ConfigError(f"eps (={eps}) must be greater than 0")
-        self.lr = lr
-        self.betas = betas
-        self.eps = eps
+        for p in self.params:
+            if not isinstance(p, Parameter):
+                raise ConfigError(f"{p!r} is no Parameter: pass net.parameters()")
+        if len(set(map(id, self.params))) != len(self.params):
+            raise ConfigError("an optimizer got one parameter twice: pass net.parameters() once")
+        for name, value in settings.as_dict().items():
+            setattr(self, name, tuple(value) if isinstance(value, list) else value)
         self.step_count = 0
-        self.state = {p: State(_like(p.data), _like(p.data)) for p in self.params}
-        self.changes = {
-            p: Change(nonzero=int(np.count_nonzero(p.data)))
-            for p in self.params
-            if p.role == "weight"
-        }
+        self.state: dict[Parameter, State] = {}
+        #: per weight: nonzero, became 0, left 0 since `take_changes`
+        self.counts: dict[Parameter, Memory] = {}
+        for p in self.params:
+            prunable = p.role == "weight"
+            self.state[p] = State(p, {**(self.WEIGHT_STATE if prunable else {}), **self.MOMENTS})
+            if prunable:
+                self._count(p)
+
+    def _count(self, p: Parameter) -> None:
+        """Make the counts of a weight anew, where it lies."""
+        self.counts[p] = p.backend.zeros(3, np.int64)
+        p.backend.count_nonzero(p.memory, self.counts[p])
+        p.counted(self.counts[p])
+
+    def _follow(self, p: Parameter) -> None:
+        """Move the state to where the parameter went."""
+        if self.state[p].device != p.device:
+            self.state[p].follow()
+            if p in self.counts:
+                self._count(p)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Scalars that a checkpoint keeps."""
-        return {"method": self.METHOD, "lr": self.lr, "betas": list(self.betas), "eps": self.eps}
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.SETTINGS(**{name: getattr(self, name) for name in self.setting_names()})
+
+    @classmethod
+    def setting_names(cls) -> list[str]:
+        """Names of the settings."""
+        return [one.name for one in fields(cls.SETTINGS)]
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
         for p in self.params:
-            p.grad = None
+            p.grad_memory = None
+
+    # Hooks
+
+    def begin(self, network: Any, steps: int) -> None:  # noqa: B027  (an optional hook)
+        """Before the first step of a training of `steps` steps in all (also when it is resumed)."""
+
+    @abstractmethod
+    def update(self, p: Parameter) -> None:
+        """Move a prunable parameter from the gradient in `p.grad_memory`."""
+
+    def after(self) -> None:  # noqa: B027
+        """After all parameters were moved: for what needs all weights at once."""
+
+    def adopt(self, p: Parameter) -> None:  # noqa: B027
+        """Take the state of a weight from its values, as they are at the start."""
+
+    def reconcile(self) -> None:  # noqa: B027
+        """Bring the state in line with weights that were set by hand, as the next step would."""
+
+    def disagreement(
+        self, p: Parameter, weight: NDArray[Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> str | None:
+        """What is wrong between a weight and its state, of public shapes, as read from a file."""
+        return None
 
     def step(self) -> None:
         """One update from the gradients in `.grad`; parameters without one stay as they are."""
         self.step_count += 1
-        c1 = 1 - self.betas[0] ** self.step_count
-        c2 = 1 - self.betas[1] ** self.step_count
-        step_size = self.lr / c1
-        inv_sqrt_c2 = 1 / math.sqrt(c2)
         for p in self.params:
-            if p.grad is None:
+            if p.grad_memory is None:
                 continue
-            gradient = _in_memory_order(p.grad, p.data)
+            if p.grad_memory.dtype != p.dtype:
+                raise ShapeError(f"the gradient of {p!r} is {p.grad_memory.dtype}, not {p.dtype}")
+            self._follow(p)
+            self.state[p].steps += 1
             if p.role == "weight":
-                self.step_weight(p, gradient, step_size, inv_sqrt_c2)
+                self.update(p)
             else:
-                self.adam(p, gradient, step_size, inv_sqrt_c2)
+                self.adam(p)
+            p.changed()
+        self.after()
 
-    @abstractmethod
-    def step_weight(self, p: Parameter, g: Array, step_size: float, inv_sqrt_c2: float) -> None:
-        """Update a prunable parameter; `g` is flat, in the parameter's memory order."""
+    def correction(self, p: Parameter) -> tuple[float, float]:
+        """Adam's bias correction after so many updates of p: lr/c1 and 1/sqrt(c2)."""
+        steps = self.state[p].steps
+        c1, c2 = (1 - beta**steps for beta in self.betas)
+        return self.lr / c1, 1 / math.sqrt(c2)
 
-    def adam(self, p: Parameter, g: Array, step_size: float, inv_sqrt_c2: float) -> None:
+    def adam(self, p: Parameter) -> None:
         """Plain Adam (Kingma & Ba, ICLR 2015)."""
-        state = self.state[p]
-        kernels.table(p.device)["adam_step"](
-            flat(p.data), g, flat(state.exp_avg), flat(state.exp_avg_sq), step_size,
-            *self.betas, inv_sqrt_c2, self.eps,
+        kept = self.state[p].memory
+        step_size, inv_sqrt_c2 = self.correction(p)
+        p.backend.adam_step(
+            p.memory, p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], step_size, *self.betas,
+            inv_sqrt_c2, self.eps, self.counts.get(p),
         )  # fmt: skip
+
+    # What people ask
 
     def connectivity(self) -> float:
         """Share of prunable weights that are not zero, after the last step."""
-        total = sum(p.data.size for p in self.changes)
-        return sum(change.nonzero for change in self.changes.values()) / max(total, 1)
+        weights = sum(p.size for p in self.counts)
+        return sum(int(counts[0]) for counts in self._told().values()) / max(weights, 1)
 
     def take_changes(self) -> dict[str, tuple[int, int]]:
-        """(pruned, regrown) per weight since the last call, by parameter name."""
-        taken = {p.name: (c.pruned, c.regrown) for p, c in self.changes.items()}
-        for change in self.changes.values():
-            change.pruned = change.regrown = 0
+        """How often a connection became 0 and left 0 in the steps since the last call, by weight; a
+        connection that flickers counts each time."""
+        taken = {p.name: (int(c[1]), int(c[2])) for p, c in self._told().items()}
+        for p, counts in self.counts.items():
+            told = p.backend.copy_out(counts).copy()
+            told[1:] = 0
+            p.backend.write(told, counts)
         return taken
 
-    def record(self, p: Parameter, nonzero: int, pruned: int, regrown: int) -> None:
-        """Take down what a step did to a weight."""
-        change = self.changes[p]
-        change.nonzero = nonzero
-        change.pruned += pruned
-        change.regrown += regrown
-        p.connectivity = nonzero / max(p.data.size, 1)
+    def _told(self) -> dict[Parameter, NDArray[np.int64]]:
+        """The counts of every weight, on the host."""
+        for p in self.counts:
+            self._follow(p)
+        return {p: p.backend.copy_out(counts) for p, counts in self.counts.items()}
 
-
-def _in_memory_order(gradient: Array, like: Array) -> Array:
-    """The gradient flat, in the order of `like`'s memory."""
-    if gradient.shape != like.shape:
-        raise ShapeError(
-            f"a gradient of shape {list(gradient.shape)} does not fit a parameter of "
-            f"{list(like.shape)}"
-        )
-    if gradient.strides != like.strides or gradient.dtype != like.dtype:
-        ordered = np.empty_like(like, order="K")
-        ordered[...] = gradient
-        gradient = ordered
-    return flat(gradient)
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}={v!r}" for k, v in self.settings.as_dict().items())
+        return f"{type(self).__name__}({len(self.params)} parameters, {inside})"

@@ -1,15 +1,14 @@
 """Gradient Rewiring (Chen, Yu, Fang, Huang & Tian, IJCAI 2021, arXiv 2105.04916)."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr import kernels
-from snnr.errors import ConfigError
-from snnr.optim.base import Optimizer, flat
+from snnr.optim.base import Optimizer
+from snnr.optim.settings import GradRSettings, Settings, laplace_location
+from snnr.optim.state import Kept
 from snnr.tensor import Parameter
 
 
@@ -26,14 +25,24 @@ class GradR(Optimizer):
     form : "adam" (the published code) or "sgd" (the paper's plain form).
     rng : generator or seed that draws the sign of weights that start at exactly 0.
 
-    `state[param]` has theta, sign (int8), exp_avg and exp_avg_sq, of the parameter's shape.
+    `state[param]` has theta, sign (int8), exp_avg and exp_avg_sq, of the parameter's shape. A
+    weight that is set by hand between two steps is believed: its theta and sign follow.
 
     Raises
     ------
-    ConfigError : a setting is out of range.
+    ConfigError : a setting is out of range, or there are no parameters.
     """
 
     METHOD: ClassVar[str] = "grad-r"
+    SETTINGS: ClassVar[type[Settings]] = GradRSettings
+    WEIGHT_STATE: ClassVar[Mapping[str, Kept]] = {
+        "theta": Kept(),
+        "sign": Kept(np.int8, values=(-1, 1)),
+    }
+
+    prior: float
+    sparsity: float
+    form: str
 
     def __init__(
         self,
@@ -46,52 +55,53 @@ class GradR(Optimizer):
         form: str = "adam",
         rng: np.random.Generator | int | None = 0,
     ) -> None:
-        super().__init__(params, lr, betas, eps)
-        if not (prior >= 0 and math.isfinite(prior)):
-            raise ConfigError(f"prior (={prior}) must be a number, at least 0")
-        if not 0.5 <= sparsity < 1:
-            raise ConfigError(
-                f"sparsity (={sparsity}) must lie in [0.5, 1): the prior's location is "
-                "ln(2 - 2*sparsity)/prior"
-            )
-        if form not in ("adam", "sgd"):
-            raise ConfigError(f"form (={form!r}) must be 'adam' or 'sgd'")
-        self.prior = prior
-        self.sparsity = sparsity
-        self.form = form
-        self.mu = math.log(2 - 2 * sparsity) / prior if prior > 0 else 0.0
-        random = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
-        for p in self.changes:
-            state = self.state[p]
-            state.theta = np.abs(p.data)
-            state.sign = np.sign(p.data).astype(np.int8)
-            dead = state.sign == 0
-            # the published code leaves these at sign 0, that is dead for ever
-            state.sign[dead] = random.choice(np.array([-1, 1], np.int8), int(dead.sum()))
+        settings = GradRSettings(
+            lr=lr, betas=betas, eps=eps, prior=prior, sparsity=sparsity, form=form
+        )
+        super().__init__(params, settings)
+        self._seeds = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+        for p in self.counts:
+            self.adopt(p)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {
-            **super().settings,
-            "prior": self.prior,
-            "sparsity": self.sparsity,
-            "mu": self.mu,
-            "form": self.form,
-        }
+    def mu(self) -> float:
+        """Location of the prior, ln(2 - 2 sparsity)/prior; 0 without one."""
+        return laplace_location(self.prior, self.sparsity)
 
-    def step_weight(
-        self, p: Parameter, g: NDArray[Any], step_size: float, inv_sqrt_c2: float
-    ) -> None:
-        table = kernels.table(p.device)
-        state = self.state[p]
-        assert state.theta is not None
-        assert state.sign is not None
-        connection = flat(p.data), flat(state.theta), flat(state.sign), g
+    def adopt(self, p: Parameter) -> None:
+        kept = self.state[p].memory
+        key = int(self._seeds.integers(1 << 63))
+        p.backend.grad_r_start(p.memory, kept["theta"], kept["sign"], key)
+
+    def reconcile(self) -> None:
+        for p in self.counts:
+            self._follow(p)
+            state, weight = self.state[p], p.numpy()
+            theta, sign = state.numpy("theta"), state.numpy("sign")
+            other = weight != sign * np.maximum(theta, 0)
+            if other.any():
+                state.assign("theta", np.where(other, np.abs(weight), theta))
+                state.assign("sign", np.where(other & (weight != 0), np.sign(weight), sign))
+
+    def disagreement(
+        self, p: Parameter, weight: NDArray[Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> str | None:
+        theta, sign = arrays["theta"], arrays["sign"]
+        if not np.array_equal(weight, sign * np.maximum(theta, 0)):
+            return "theta and sign do not make the weight: it must be sign * max(theta, 0)"
+        return None
+
+    def update(self, p: Parameter) -> None:
+        kept = self.state[p].memory
+        theta, sign = kept["theta"], kept["sign"]
+        counts = self.counts[p]
         if self.form == "sgd":
-            counts = table["grad_r_sgd_step"](*connection, self.lr, self.prior, self.mu)
-        else:
-            counts = table["grad_r_step"](
-                *connection, flat(state.exp_avg), flat(state.exp_avg_sq), step_size, self.prior,
-                self.mu, *self.betas, inv_sqrt_c2, self.eps,
-            )  # fmt: skip
-        self.record(p, *counts)
+            p.backend.grad_r_sgd_step(
+                p.memory, theta, sign, p.grad_memory, self.lr, self.prior, self.mu, counts
+            )
+            return
+        step_size, inv_sqrt_c2 = self.correction(p)
+        p.backend.grad_r_step(
+            p.memory, theta, sign, p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], step_size,
+            self.prior, self.mu, *self.betas, inv_sqrt_c2, self.eps, counts,
+        )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -30,18 +31,29 @@ def test_the_entry_point_is_installed() -> None:
     assert done.stdout == f"snnr {snnr.__version__}\n"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_sigint_saves_exits_with_130_and_resumes(tiny_file: Path, tmp_path: Path) -> None:
-    options = ("--out", "run", "-T", 2, "--batch-size", 20)
-    process = start("train", tiny_file, *options, "--epochs", 100_000, cwd=tmp_path)
+ENDLESS = ("-T", 2, "--batch-size", 20, "--epochs", 100_000)
+
+
+def training(tiny_file: Path, cwd: Path, *options: object) -> "subprocess.Popen[str]":
+    """A training in the folder `run` that has written its first checkpoint."""
+    process = start("train", tiny_file, "--out", "run", *ENDLESS, *options, cwd=cwd)
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run/checkpoint.h5").exists():
+    while not (cwd / "run/checkpoint.h5").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    return process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_saves_exits_with_its_code_and_the_run_goes_on(
+    tiny_file: Path, tmp_path: Path, name: str, code: int
+) -> None:
+    process = training(tiny_file, tmp_path)
+    process.send_signal(getattr(signal, name))
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert stdout == ""
     assert "saved to run/checkpoint.h5" in stderr.splitlines()[-1]
     assert "Traceback" not in stderr
@@ -54,3 +66,43 @@ def test_sigint_saves_exits_with_130_and_resumes(tiny_file: Path, tmp_path: Path
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["epochs"] == target
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_one_run_at_a_time_and_an_old_run_lives_until_the_new_one_saves(
+    tiny_file: Path, tmp_path: Path
+) -> None:
+    process = training(tiny_file, tmp_path)
+    for option in ("--resume", "--overwrite"):
+        second = start("train", tiny_file, "--out", "run", option, cwd=tmp_path)
+        _, stderr = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert f"Error: run is in use by process {process.pid} on " in stderr
+    process.kill()
+    process.communicate()
+    old = (tmp_path / "run/checkpoint.h5").read_bytes()
+    wild = ("--overwrite", "--lr", 1e38, "--batch-size", 20)
+    new = start("train", tiny_file, "--out", "run", *wild, cwd=tmp_path)
+    _, stderr = new.communicate(timeout=120)
+    assert new.returncode == 1
+    assert "diverged at step" in stderr
+    assert "checkpoint is" not in stderr
+    assert (tmp_path / "run/checkpoint.h5").read_bytes() == old
+    assert os.listdir(tmp_path / "run") == ["checkpoint.h5"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell")
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", ">&- 2>&- <&-", "2> >(true)"])
+def test_a_run_survives_that_nobody_listens(
+    tiny_file: Path, tmp_path: Path, streams: str
+) -> None:
+    command = [*PROGRAM, "train", str(tiny_file), "--out", "run", "-T", "2", "--epochs", "3"]
+    command += ["--batch-size", "20"]
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.join(command)} {streams}"], cwd=tmp_path, capture_output=True,
+        timeout=120,
+    )  # fmt: skip
+    assert snnr.load(tmp_path / "run/checkpoint.h5").epoch == 3
+    if not streams.startswith(">"):
+        assert done.returncode == 0
+        assert b"accuracy" in done.stdout

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import Result
-from snnr.cli import recipes, train
+from snnr.cli import train
 
 import snnr
 from snnr.training import Callback, Trainer
@@ -205,21 +205,34 @@ def test_divergence_keeps_the_last_checkpoint(
     assert not Path("wild/checkpoint.h5").exists()
 
 
-def test_defaults_recipe_and_options_in_that_order() -> None:
-    plain = recipes.resolve("mnist", None, {"lr": None})
-    assert (plain["net"], plain["epochs"], plain["lr"], plain["augment"]) == (
-        "mnist_fc", 20, 1e-3, False,
-    )  # fmt: skip
-    paper = recipes.resolve("mnist", "paper", {"epochs": 7, "lr": None})
-    assert (paper["epochs"], paper["lr"], paper["augment"]) == (7, 1e-4, True)
-    paper = recipes.resolve("cifar10", "paper", {"augment": False})
-    assert (paper["net"], paper["batch_size"], paper["augment"]) == ("cifar10_conv", 16, False)
-    assert recipes.resolve("fashion-mnist", None, {})["net"] == "csnn"
-
-
 def test_mnist_with_augmentation(answer: Answer) -> None:
     value = answer(
         "train", "mnist", "--limit-train", 256, "--epochs", 1, "-T", 2, "--recipe", "paper", "-q"
     )
     assert value["epochs"] == 1
     assert snnr.load(value["checkpoint"]).config["augment"] == "affine"
+
+
+def test_the_loss_is_the_one_that_was_asked_for(
+    answer: Answer, tiny_file: Path, short: Options
+) -> None:
+    squared = answer("train", tiny_file, *short, "--out", "a")
+    crossed = answer("train", tiny_file, *short, "--loss", "cross-entropy", "--out", "b")
+    # with rates in 0..1 of four classes the one is at most 1, the other at least ln(e + 3) - 1
+    assert squared["loss"] < 0.5
+    assert crossed["loss"] > 0.74
+    for folder, least, most in (("a", 0.0, 0.5), ("b", 0.74, 1.75)):
+        history = snnr.load(f"{folder}/checkpoint.h5").history
+        assert all(least < value < most for value in history["train_loss"])
+    told = answer("eval", "b/checkpoint.h5", "--dataset", tiny_file)
+    assert told["loss"] == pytest.approx(crossed["loss"])
+
+
+def test_augmentation_is_on_only_when_it_was_asked_for(
+    run: Run, tiny_file: Path, short: Options
+) -> None:
+    result = run("train", tiny_file, *short, "--augment", "--out", "a", code=2)
+    assert "has no augmentation of its own" in result.stderr
+    for option in ((), ("--no-augment",)):
+        run("train", tiny_file, *short, *option, "--out", "a", "--overwrite")
+        assert not snnr.load("a/checkpoint.h5").config["augment"]

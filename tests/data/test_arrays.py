@@ -1,5 +1,6 @@
 """Data sets of the user's own, in .npz and HDF5 files."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,9 @@ def test_limit_keeps_the_statistics_of_the_whole(path: Path) -> None:
         ({"y_train": LABELS - 1}, "label -1"),
         ({"classes": 2}, r"label 2, expected 0\.\.1"),
         ({"classes": 0}, "at least 1"),
+        ({"classes": 1 << 20}, r"classes \(=1048576\) must not be more than 65536"),
+        ({"y_train": LABELS * 500_000}, "has label 1000000 among 10 labels"),
+        ({"y_train": LABELS.astype(np.uint64) << np.uint64(63)}, "expected|number the classes"),
         ({"x_train": GREY.astype(np.int32)}, "x_train is int32"),
         ({"x_test": GREY[:3, :4]}, r"training images have shape \(1, 5, 6\)"),
         ({"x_test": GREY[:3] / 255}, "store both as"),
@@ -132,7 +136,7 @@ def test_damaged_file(path: Path) -> None:
     content = path.read_bytes()
     for broken in (b"", b"hello", content[: len(content) // 3]):
         path.write_bytes(broken)
-        with pytest.raises(DataError, match="cannot be read"):
+        with pytest.raises(DataError, match=r"cannot be read|not a readable HDF5 file"):
             snnr.data.load(path)
 
 
@@ -147,3 +151,116 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     np.savez(path, **arrays(y_train=objects))
     with pytest.raises(DataError, match="pickle"):
         snnr.data.load(path)
+
+
+def test_labels_that_count_from_one_are_noted(path: Path) -> None:
+    assert snnr.data.load(write(path, arrays())).notes == ()
+    ones = arrays(y_train=LABELS + 1, y_test=LABELS[:3] + 1)
+    (note,) = snnr.data.load(write(path, ones)).notes
+    assert "no image has label 0" in note
+    assert snnr.data.load(write(path, ones | {"classes": 4})).notes == ()
+
+
+def external(file: h5py.File, path: Path) -> None:
+    secret = path.with_name("secret")
+    secret.write_bytes(bytes(30 * 7))
+    file.create_dataset("x_train", GREY.shape, "u1", external=[(str(secret), 0, 210)])
+
+
+def linked(file: h5py.File, path: Path) -> None:
+    write(path.with_name("other.h5"), arrays())
+    file["x_train"] = h5py.ExternalLink("other.h5", "/x_train")
+
+
+def virtual(file: h5py.File, path: Path) -> None:
+    write(path.with_name("other.h5"), arrays())
+    layout = h5py.VirtualLayout(GREY.shape, "u1")
+    layout[:] = h5py.VirtualSource("other.h5", "x_train", GREY.shape)
+    file.create_virtual_dataset("x_train", layout)
+
+
+def soft(file: h5py.File, path: Path) -> None:
+    file["other"] = GREY
+    file["x_train"] = h5py.SoftLink("/other")
+
+
+def empty(file: h5py.File, path: Path) -> None:
+    file.create_dataset("x_train", (14_000_000, 1000), "u1", chunks=(1000, 1000))
+
+
+def packed_oddly(file: h5py.File, path: Path) -> None:
+    file.create_dataset("x_train", data=GREY, compression="lzf")
+
+
+def strings(file: h5py.File, path: Path) -> None:
+    file["x_train"] = ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (external, "/x_train refers to other files"),
+        (linked, "/x_train is a ExternalLink"),
+        (virtual, "/x_train refers to other files"),
+        (soft, "/x_train is a SoftLink"),
+        (empty, "x_train brings what it asks for to 52.2 GiB"),
+        (packed_oddly, "filters other than gzip"),
+        (strings, "/x_train is object, expected"),
+    ],
+)
+def test_an_hdf5_file_is_held_to_the_rules_of_checkpoints(
+    tmp_path: Path, make: Any, told: str
+) -> None:
+    path = write(tmp_path / "own.h5", arrays(x_train=None))
+    with h5py.File(path, "r+") as file:
+        make(file, path)
+    with pytest.raises(DataError) as caught:
+        snnr.data.load(path)
+    assert told in str(caught.value)
+
+
+def npz(path: Path, body: bytes, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    write(path, arrays(x_train=None))
+    with zipfile.ZipFile(path, "a", method) as archive:
+        archive.writestr("x_train.npy", body)
+    return path
+
+
+def header(text: str, version: int = 1) -> bytes:
+    size = len(text).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + size + text.encode()
+
+
+SHAPED = "{'descr': '|u1', 'fortran_order': False, 'shape': %s}"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (header(SHAPED % "(1000000, 100000)"), "does not fit into its"),
+        (header(SHAPED % "(-1, 5)"), "does not fit into its"),
+        (header(SHAPED % "(7, 5, 6)") + bytes(209), "cannot be read"),
+        (header("{'descr': '|O', 'fortran_order': False, 'shape': (7,)}"), "pickled objects"),
+        (header("{'descr': ("), "cannot be read"),
+        (header("{" * 500), "cannot be read"),
+        (header("(" * 9000, 2), "cannot be read"),
+        (header(SHAPED % "(7,)", 3), "version"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_an_npz_of_nonsense(tmp_path: Path, body: bytes, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        snnr.data.load(npz(tmp_path / "own.npz", body))
+
+
+def test_an_npz_packed_in_another_way_is_refused(tmp_path: Path) -> None:
+    for method in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        with pytest.raises(DataError, match="not packed as"):
+            snnr.data.load(npz(tmp_path / "own.npz", bytes(500), method))
+
+
+def test_an_npz_that_unpacks_to_a_thousandfold_is_counted_first(tmp_path: Path) -> None:
+    count = 1_000_000
+    body = header(SHAPED % f"({count}, 784)") + bytes(count * 784)
+    with pytest.raises(DataError, match=r"x_train brings what it asks for to .*SNNR_READ_LIMIT"):
+        snnr.data.load(npz(tmp_path / "own.npz", body))

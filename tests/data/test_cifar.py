@@ -125,3 +125,31 @@ def test_damage_inside_the_stream(tiny_tar: Any, tmp_path: Path) -> None:
 def test_a_gzip_that_holds_no_tar(tiny_tar: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not a readable tar\.gz"):
         load_changed(tiny_tar, tmp_path, gzip.compress(b"x" * 5000))
+
+
+def test_a_size_out_of_this_world_is_not_waited_for(tiny_tar: Any, tmp_path: Path) -> None:
+    """As an extended header can tell it; a library that skips it reads for hours."""
+    member = tarfile.TarInfo("set/extra.bin")
+    member.pax_headers = {"size": str(10**14)}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member)
+        for info, body in unpack(tiny_tar.files["tiny.tar.gz"]):
+            archive.addfile(info, io.BytesIO(body))
+    load_changed(tiny_tar, tmp_path, out.getvalue())
+    huge = tarfile.TarInfo("set/extra.bin")
+    huge.size = 8**11 - 1
+    with pytest.raises(DataError, match=r"not a readable tar\.gz \(its end is missing"):
+        load_changed(tiny_tar, tmp_path, gzip.compress(huge.tobuf(tarfile.USTAR_FORMAT)))
+
+
+@pytest.mark.parametrize(
+    ("place", "told"), [(0, "checksum is wrong"), (124, "checksum is wrong"), (150, "octal number")]
+)
+def test_a_header_that_makes_no_sense(
+    tiny_tar: Any, tmp_path: Path, place: int, told: str
+) -> None:
+    plain = bytearray(gzip.decompress(tiny_tar.files["tiny.tar.gz"]))
+    plain[place] = 0x80
+    with pytest.raises(DataError, match=told):
+        load_changed(tiny_tar, tmp_path, gzip.compress(plain))

@@ -1,6 +1,8 @@
 """Downloads, from a server on this machine that misbehaves when told to."""
 
+import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,6 +45,9 @@ class Handler(BaseHTTPRequestHandler):
         if content is None or trouble.isdigit():
             self.send_error(int(trouble or 404))
             return
+        if trouble == "late":
+            self._drip(b"HTTP/1.1 200 OK\r\n" + b"x" * 10_000)
+            return
         self.send_response(200)
         if trouble == "wrong":
             content = bytes(len(content))
@@ -55,8 +60,18 @@ class Handler(BaseHTTPRequestHandler):
             content = content[: len(content) // 2]
         if trouble == "endless":
             content = bytes(100_000)
-        if trouble != "huge":
+        if trouble == "drip":
+            self._drip(content)
+        elif trouble != "huge":
             self.wfile.write(content)
+
+    def _drip(self, content: bytes) -> None:
+        """A byte at a time, until the other side has had enough."""
+        with contextlib.suppress(OSError):
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                time.sleep(0.05)
 
 
 @pytest.fixture
@@ -222,3 +237,22 @@ def test_senseless_settings(
 def test_a_record_without_address(tiny: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="base_url"):
         snnr.data.fetch(tiny.record, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "limits", "told"),
+    [
+        ("drip", {"timeout": 0.2}, "less than 1024 bytes a second"),
+        ("drip", {"longest": 0.2}, r"not done after 0\.2 s"),
+        ("late", {"timeout": 0.2}, r"no answer within 0\.4 s"),
+    ],
+)
+def test_a_download_that_drips_ends(
+    tiny: Any, server: Server, tmp_path: Path, trouble: str, limits: dict[str, float], told: str
+) -> None:
+    server.script["/x_train.idx.gz"] = [trouble]
+    started = time.monotonic()
+    with pytest.raises(DataError, match=told):
+        fetch(tiny, server, tmp_path, retries=0, **limits)
+    assert time.monotonic() - started < 2
+    assert fetch(tiny, server, tmp_path, **limits).state == "present"

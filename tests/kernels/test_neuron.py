@@ -205,7 +205,6 @@ def test_lif_pool(kernels, kind, shape, static):
     run_pool(kernels, kind, shape, static, np.float32)
 
 
-@pytest.mark.slow  # to compile
 def test_lif_pool_float64(kernels):
     run_pool(kernels, "paper", (4, 2, 5, 7, 3), False, np.float64)
 

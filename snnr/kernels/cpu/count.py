@@ -46,12 +46,12 @@ def count_correct(rate: Array, labels: Array, count: Array) -> None:
 
 
 @jit(parallel=True)
-def _count_spikes(spikes: Any, bytes_: Any, partial: Any) -> None:
+def _count_spikes(spikes: Any, few_sums: Any, partial: Any) -> None:
     """partial[part, M] = sums over one part of the rows of spikes[R, M]."""
     rows = spikes.shape[0]
     parts = partial.shape[0]
     for part in prange(parts):
-        few = bytes_[part]
+        few = few_sums[part]
         mine = partial[part]
         zero(mine)
         last = rows * (part + 1) // parts

@@ -135,7 +135,6 @@ def _crop_flip(
             _write_row(table, pixels, place, out[b, y])
 
 
-
 def crop_flip(
     images: Array,
     index: Array,

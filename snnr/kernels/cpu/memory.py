@@ -22,7 +22,7 @@ _SMALL = 1 << 16
 _ALIGN = 64
 _HUGE = 1 << 21
 _pool: dict[int, list[NDArray[np.uint8]]] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler that forks may interrupt its owner
 threads.hold_over_fork(_lock)
 
 

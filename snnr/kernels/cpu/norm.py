@@ -12,14 +12,14 @@ from snnr.kernels.jit import jit
 
 CHUNKS = 64
 #: bytes of the rows that are passed over twice
-CACHED = 1 << 14
+CACHED = 1 << 16
 
 Float = NDArray[np.floating[Any]]
 
 
-# Means and variances are made block by block: a block is small enough to stay in the first-level
-# cache for a second pass around its own mean, so that neither a large mean nor a distant row costs
-# digits; blocks are then combined in float64 (Chan, Golub & LeVeque, 1979).
+# Means and variances are made block by block: a block is small enough to stay in cache for a second
+# pass around its own mean, so that neither a large mean nor a distant row costs digits; blocks are
+# then combined in float64 (Chan, Golub & LeVeque, 1979).
 
 
 @jit()

@@ -127,9 +127,7 @@ def _lif_pool_grad(x: Any, gain: Any, offset: Any, neuron: Any, index: Any, dout
                 zero(dv)
                 zero(z)
                 for t in range(steps - 1, -1, -1):
-                    _unpool_block(
-                        index[t, b, oy, ox], dout[t, b, oy, ox], ds.reshape(4, channels)
-                    )
+                    _unpool_block(index[t, b, oy, ox], dout[t, b, oy, ox], ds.reshape(4, channels))
                     step_grad_block(neuron, static, mine[6 + t], slope, ds, dv, z, s, False)
                     if not static or t == 0:
                         source = z.reshape(4, channels)

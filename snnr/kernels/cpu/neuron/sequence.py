@@ -65,9 +65,7 @@ def _lif(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, first: Any, len
                 start_block(neuron, v)
             for t in range(steps):
                 if t == 0 or not static:
-                    affine(
-                        x[t, start:stop], gain[place : place + n], offset[place : place + n], z
-                    )
+                    affine(x[t, start:stop], gain[place : place + n], offset[place : place + n], z)
                 potentials(neuron, z, v, h, s, held[t, start:stop] if hold else s, hold)
                 copy(s, out[t, start:stop])
             if last.size > 0:
@@ -117,9 +115,7 @@ def _lif_grad(x: Any, gain: Any, offset: Any, neuron: Any, held: Any, first: Any
                     held[t, start:stop] if hold else s, hold,
                 )  # fmt: skip
                 if not static:
-                    input_grad_block(
-                        drive, z, x[t, start:stop], dz[t, start:stop], sum_dz, sum_dzx
-                    )
+                    input_grad_block(drive, z, x[t, start:stop], dz[t, start:stop], sum_dz, sum_dzx)
             if static:
                 input_grad_block(drive, z, x[0, start:stop], dz[0, start:stop], sum_dz, sum_dzx)
 

@@ -154,9 +154,7 @@ def by_pixel(spikes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int32]
     return code, start
 
 
-def by_channel(
-    spikes: NDArray[np.uint8], pitch: int
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def by_channel(spikes: NDArray[np.uint8], pitch: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Events of spikes[B, H, W, C] channel by channel; see `_by_channel`."""
     batch, height, width, channels = spikes.shape
     index = empty((batch, channels, height * width), index_type(height * pitch))

@@ -73,9 +73,7 @@ def _gather(columns: int, scaled: bool, stream: bool = False) -> Any:
         def walk(first: Any, last: Any, step: int) -> None:
             with cgutils.for_range_slice(builder, first, last, WORD(step), WORD) as (e, _):
                 for way in range(step):
-                    sums = visit(
-                        builder.add(e, WORD(way)), [builder.load(c) for c in cells[way]]
-                    )
+                    sums = visit(builder.add(e, WORD(way)), [builder.load(c) for c in cells[way]])
                     for cell, total in zip(cells[way], sums, strict=True):
                         builder.store(total, cell)
 

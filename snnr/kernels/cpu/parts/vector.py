@@ -75,9 +75,7 @@ class Vectors:
     def store(self, value: Any, pointer: Any, stream: bool = False) -> None:
         """One register, to an address aligned to an element; with `stream` to one aligned to a
         register, past the caches."""
-        stored = self.builder.store(
-            value, self.builder.bitcast(pointer, self.vector.as_pointer())
-        )
+        stored = self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()))
         stored.align = REGISTER if stream else self.width
         if stream:
             one = self.builder.module.add_metadata([ir.IntType(32)(1)])

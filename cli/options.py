@@ -1,0 +1,88 @@
+"""Options of a run, made from the records of the run's settings and of the methods."""
+
+from collections.abc import Callable
+from dataclasses import Field
+from typing import Any
+
+import click
+from snnr.cli.common import Names
+
+from snnr.training.settings import METHODS, method_options, run_fields
+
+Command = Callable[..., Any]
+
+#: names on the command line that do not follow from the setting's
+_FLAGS = {
+    "timesteps": ("-T", "--timesteps"),
+    "augment": ("--augment/--no-augment",),
+}
+_METAVARS = {"limit_train": "N"}
+
+
+def run_options(function: Command) -> Command:
+    """An option for every setting of a run and of the methods; None where it is not given."""
+    made = []
+    for one in run_fields():
+        made.append(_run_option(one))
+        if one.name == "method":
+            made += [_method_option(name, *owners) for name, owners in method_options().items()]
+    for option in reversed(made):
+        function = option(function)
+    return function
+
+
+def short(value: Any) -> str:
+    """A default for people: 1e-3, 0.95, 20."""
+    if isinstance(value, float) and 0 < abs(value) < 0.01:
+        digits, exponent = f"{value:e}".split("e")
+        return f"{float(digits):g}e{int(exponent)}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _flags(name: str) -> tuple[str, ...]:
+    return _FLAGS.get(name, ("--" + name.replace("_", "-"),))
+
+
+def _run_option(one: Field[Any]) -> Command:
+    about = one.metadata
+    default = about["default_text"] or short(one.default)
+    arguments: dict[str, Any] = {
+        "default": None, "metavar": _METAVARS.get(one.name),
+        "help": f"{about['help']}  [default: {default}]",
+    }  # fmt: skip
+    if about["names"]:
+        arguments["type"] = Names(about["names"])
+    elif about["least"] is not None:
+        arguments["type"] = click.IntRange(about["least"], about["most"])
+    return click.option(*_flags(one.name), one.name, **arguments)
+
+
+def _method_option(name: str, *owners: tuple[str, Field[Any]]) -> Command:
+    """One option for a setting that several methods may have.
+
+    Bounds in which they agree are checked here; the method's record checks all of them.
+    """
+    fields = [one for _, one in owners]
+    methods = [method for method, _ in owners]
+    only = "" if len(methods) == len(METHODS) else f"  [{', '.join(methods)}]"
+    defaults = "/".join(dict.fromkeys(short(one.default) for one in fields))
+    text = f"{fields[0].metadata['help']}{only}  [default: {defaults}]"
+    return click.option(*_flags(name), name, default=None, help=text, type=_kind(fields))
+
+
+def _kind(fields: list[Field[Any]]) -> click.ParamType:
+    first = fields[0]
+    if first.metadata["choices"]:
+        every = dict.fromkeys(choice for one in fields for choice in one.metadata["choices"])
+        return click.Choice(list(every))
+
+    def agreed(key: str) -> Any:
+        values = {one.metadata[key] for one in fields}
+        return values.pop() if len(values) == 1 else None
+
+    least, above, below = agreed("least"), agreed("above"), agreed("below")
+    kind = click.IntRange if isinstance(first.default, int) else click.FloatRange
+    return kind(
+        min=above if least is None else least, min_open=least is None and above is not None,
+        max=below, max_open=below is not None,
+    )  # fmt: skip

@@ -1,0 +1,224 @@
+"""What a network does while it runs: firing rates, silent neurons, operations.
+
+Definitions
+-----------
+firing rate : spikes / (neurons x time steps x images) of a neuron layer, 0..1.
+silent : share of a layer's neurons that did not fire once on all images that were counted.
+synaptic operations (SOPs) : per image, over all time steps: how often a spike met a connection
+    that survived, that is the sum over spikes of the number of nonzero weights the spike feeds
+    (for a convolution only taps that fall on an output position). An event-driven machine adds so
+    many weights, one addition each.
+multiply-accumulates (MACs) : per image, of layers whose input is not spikes (the first layer of a
+    network with analog input, or one behind average pooling): nonzero weights x output positions,
+    whatever the input's values; a static input is processed once, a sequence T times.
+
+SpikingJelly's and other counters multiply a layer's *dense* MACs by the mean firing rate; here
+pruned connections cost nothing and the count is exact, neuron by neuron.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnr.errors import ShapeError
+from snnr.functional.conv import output_size
+from snnr.kernels import Memory
+from snnr.metrics import nonzero, weight_layers
+from snnr.nn import IF, Conv2d, Layer, Linear
+from snnr.tensor import Tensor
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class NeuronActivity:
+    """One neuron layer over all images that were counted."""
+
+    name: str
+    neurons: int
+    firing_rate: float
+    silent: float
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What `ActivityCounter` counted; operations are per image, by weight layer."""
+
+    images: int
+    neurons: dict[str, NeuronActivity]
+    synaptic_operations: dict[str, float]
+    multiply_accumulates: dict[str, float]
+
+    @property
+    def sops(self) -> float:
+        """Synaptic operations per image, all layers."""
+        return sum(self.synaptic_operations.values())
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates per image, all layers with analog input."""
+        return sum(self.multiply_accumulates.values())
+
+
+class _Spikes:
+    """Sum of spikes per neuron, in memory of the device; as a host array when asked."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.backend, self.layout = x.backend, x.layout
+        self.sample = tuple(x.memory.shape[2:])
+        self.steps = x.timesteps or 1
+        self.memory: Memory = self.backend.zeros(prod(self.sample), np.int64)
+
+    def add(self, x: Tensor) -> None:
+        if (tuple(x.memory.shape[2:]), x.timesteps or 1) != (self.sample, self.steps):
+            raise ShapeError(
+                f"activity is counted over inputs of one shape: {list(x.shape)} does not fit "
+                f"{self.steps} steps of {list(self.sample)} counted before"
+            )
+        rows = prod(x.memory.shape[:2]), prod(self.sample)
+        self.backend.count_spikes(x.memory.reshape(rows), self.memory)
+
+    def host(self) -> NDArray[np.int64]:
+        """int64, public shape of one sample of one time step."""
+        counts = self.backend.copy_out(self.memory)
+        return self.layout.to_public(counts.reshape((1, *self.sample)))[0]
+
+
+class ActivityCounter:
+    """Counts spikes while a network runs; keeps one integer per neuron, never the spikes.
+
+    Use ``with counter.watching(): network(images)`` as often as there are batches, in evaluation
+    mode, then `result`. Spikes that feed a weight layer are counted where they enter it, so behind
+    pooling. Counts are sums: `merge` adds those of another counter (another process's share of the
+    images) of the same network.
+    """
+
+    def __init__(self, network: Layer) -> None:
+        self.network = network
+        self.images = 0
+        self._device: dict[str, _Spikes] = {}
+        self._host: dict[str, Array] = {}
+        self._steps: dict[str, int] = {}
+        self._neurons: list[str] = []
+        self._same: dict[str, str] = {}
+        self._last: tuple[str, Tensor] | None = None
+        self._analog_steps: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Count what the network does within the block."""
+        return self.network.watched(self._after, self._begin, spikes=True)
+
+    def _begin(self, x: Tensor) -> None:
+        self.images += x.sample_shape[0]
+
+    def _after(self, layer: Layer, x: Tensor | None, out: Tensor) -> None:
+        if isinstance(layer, IF) and out.dtype == np.uint8:
+            if layer.name not in self._neurons:
+                self._neurons.append(layer.name)
+            self._add(f"out {layer.name}", out)
+            self._last = layer.name, out
+        if x is None or "weight" not in layer.own_parameters():
+            return
+        self._positions[layer.name] = prod(out.shape[-2:]) if isinstance(layer, Conv2d) else 1
+        if x.dtype != np.uint8:
+            self._analog_steps[layer.name] = x.timesteps or 1
+        elif self._last is not None and self._last[1] is x:
+            self._same[layer.name] = self._last[0]  # counted a moment ago
+        else:
+            self._add(f"in {layer.name}", x)
+
+    def _add(self, key: str, x: Tensor) -> None:
+        sequence = x if x.timesteps is not None else _once(x)
+        if key not in self._device:
+            self._device[key] = _Spikes(sequence)
+            self._steps[key] = sequence.timesteps or 1
+        self._device[key].add(sequence)
+
+    def _count(self, key: str) -> Array | None:
+        mine = self._device[key].host() if key in self._device else None
+        other = self._host.get(key)
+        if mine is None or other is None:
+            return other if mine is None else mine
+        return mine + other
+
+    def merge(self, other: "ActivityCounter") -> None:
+        """Add what another counter of the same network counted."""
+        self.images += other.images
+        for key in {*other._device, *other._host}:
+            theirs, mine = other._count(key), self._host.get(key)
+            assert theirs is not None
+            self._host[key] = theirs if mine is None else mine + theirs
+        self._steps = {**other._steps, **self._steps}
+        self._neurons = list(dict.fromkeys([*self._neurons, *other._neurons]))
+        self._same |= other._same
+        self._analog_steps |= other._analog_steps
+        self._positions |= other._positions
+
+    def result(self) -> Activity:
+        """Rates and operations so far."""
+        images = max(self.images, 1)
+        neurons = {}
+        for name in self._neurons:
+            key = f"out {name}"
+            count = self._count(key)
+            assert count is not None
+            neurons[name] = NeuronActivity(
+                name=name,
+                neurons=count.size,
+                firing_rate=float(count.sum() / (count.size * self._steps[key] * images)),
+                silent=float(np.count_nonzero(count == 0) / count.size),
+            )
+        sops: dict[str, float] = {}
+        macs: dict[str, float] = {}
+        for layer in weight_layers(self.network):
+            source = self._same.get(layer.name)
+            count = self._count(f"in {layer.name}" if source is None else f"out {source}")
+            if count is not None and isinstance(layer, Linear | Conv2d):
+                sops[layer.name] = synaptic_operations(layer, count) / images
+            elif layer.name in self._analog_steps:
+                positions, steps = self._positions[layer.name], self._analog_steps[layer.name]
+                weights = nonzero(layer.own_parameters()["weight"])
+                macs[layer.name] = float(weights * positions * steps)
+        return Activity(self.images, neurons, sops, macs)
+
+
+def _once(x: Tensor) -> Tensor:
+    """A static tensor as a sequence of one step."""
+    memory = x.memory.reshape((1, *x.memory.shape))
+    return Tensor.from_memory(memory, x.device, 1)
+
+
+def synaptic_operations(layer: Linear | Conv2d, spikes: Array) -> int:
+    """Times that a spike met a surviving connection.
+
+    Parameters
+    ----------
+    layer : a weight layer.
+    spikes : number of spikes of each input, ``[in]`` or ``[C, H, W]``, over steps and images.
+    """
+    alive = layer.weight.numpy() != 0
+    if isinstance(layer, Linear):
+        return int(alive.sum(axis=0, dtype=np.int64) @ spikes.astype(np.int64).reshape(-1))
+    height, width = spikes.shape[-2:]
+    taps, stride, padding = layer.kernel_size, layer.stride, layer.padding
+    size = output_size((height, width), (taps, taps), (stride,) * 2, (padding,) * 2)
+    fan_out = alive.sum(axis=0, dtype=np.int64)  # [in, kh, kw]
+    rows = [_reached(tap, height, size[0], stride, padding) for tap in range(taps)]
+    columns = [_reached(tap, width, size[1], stride, padding) for tap in range(taps)]
+    total = 0
+    for y, row in enumerate(rows):
+        for x, column in enumerate(columns):
+            met = spikes[:, row][:, :, column].sum(axis=(1, 2), dtype=np.int64)
+            total += int(fan_out[:, y, x] @ met)
+    return total
+
+
+def _reached(tap: int, size: int, outputs: int, stride: int, padding: int) -> Array:
+    """Input positions that this tap of the kernel reads for some output position."""
+    place = np.arange(outputs) * stride + tap - padding
+    return place[(place >= 0) & (place < size)]

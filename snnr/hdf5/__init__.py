@@ -1,0 +1,5 @@
+"""Reading HDF5 files that may come from strangers, for checkpoints and data sets alike."""
+
+from snnr.hdf5.source import Source, opened, opened_image
+
+__all__ = ["Source", "opened", "opened_image"]

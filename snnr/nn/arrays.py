@@ -1,0 +1,76 @@
+"""What arrays a layer has, said before anything is allocated, and their first values."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnr.layout import Layout
+from snnr.tensor import Buffer, Parameter, Stored
+
+Shape = tuple[int, ...]
+#: public shape and generator -> values
+Initial = Callable[[Shape, np.random.Generator], NDArray[Any]]
+Seed = np.random.Generator | int | None
+
+
+class _Empty:
+    """In place of a generator: the arrays stay zero, their values come from elsewhere."""
+
+    def __repr__(self) -> str:
+        return "EMPTY"
+
+
+EMPTY = _Empty()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One array of a layer.
+
+    role : "weight" (prunable), "bias", "scale", "shift"; of a buffer, its name.
+    shape : public shape.
+    layout : how it lies in memory.
+    initial : its first values.
+    trained : a Parameter; else a Buffer.
+    least : no value is below this (None: no bound).
+    """
+
+    role: str
+    shape: Shape
+    layout: Layout
+    initial: Initial
+    trained: bool = True
+    least: float | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return math.prod(self.shape)
+
+    def make(self, rng: Seed | _Empty) -> Stored:
+        """The array, with its first values unless `rng` is EMPTY."""
+        kind = Parameter if self.trained else Buffer
+        made = kind.unset(self.shape, self.role, self.layout)
+        if not isinstance(rng, _Empty):
+            made.assign(self.initial(self.shape, generator(rng)))
+        return made
+
+
+def uniform(fan_in: int) -> Initial:
+    """Uniform in ±1/sqrt(fan_in), PyTorch's default for Linear and Conv."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return lambda shape, rng: rng.uniform(-bound, bound, shape).astype(np.float32)
+
+
+def constant(value: float) -> Initial:
+    """One value everywhere."""
+    return lambda shape, rng: np.full(shape, value, np.float32)
+
+
+def generator(rng: Seed) -> np.random.Generator:
+    """A seed, or an existing generator."""
+    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)

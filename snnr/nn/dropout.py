@@ -1,0 +1,58 @@
+"""Dropout, with random numbers that a seed and a count fix."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from snnr import functional as F
+from snnr.errors import ConfigError
+from snnr.kernels import philox_blocks
+from snnr.nn.arrays import Seed, Shape, _Empty, generator
+from snnr.nn.base import Layer
+from snnr.tensor import Tensor
+
+
+@dataclass
+class Draws:
+    """Where a layer is in its sequence of random numbers: Philox 4x32-10 of `key`, from block
+    `counter` on; both are below 2**64."""
+
+    key: int
+    counter: int = 0
+
+
+class Dropout(Layer):
+    """Zero each unit with probability p, the same units at every time step, scale by 1/(1-p).
+
+    The masks depend on the layer's key, drawn from `rng`, and on how many numbers were used before,
+    not on the device; a checkpoint saves both (`draws`).
+    """
+
+    def __init__(self, p: float = 0.5, rng: Seed | _Empty = None) -> None:
+        if not 0 <= p < 1:
+            raise ConfigError(f"Dropout: p (={p}) must lie in [0, 1)")
+        self.p = p
+        key = 0 if isinstance(rng, _Empty) else int(generator(rng).integers(1 << 63))
+        self.draws = Draws(key)
+        #: in place of random masks, e.g. for gradient checks: uint8 of the shape of one time step
+        self.fixed_mask: Tensor | NDArray[Any] | None = None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def active(self) -> bool:
+        """Whether the layer does anything now."""
+        return self.training and self.p > 0
+
+    def mask(self, x: Tensor) -> "Tensor | NDArray[Any]":
+        """A fresh mask for one time step of x (or `fixed_mask` when that is set)."""
+        if self.fixed_mask is not None:
+            return self.fixed_mask
+        draws = self.draws
+        made = F.dropout_mask(x.sample_shape, self.p, draws.key, draws.counter, x.device)
+        draws.counter = (draws.counter + philox_blocks(made.size)) % (1 << 64)
+        return made
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, self.mask(x)) if self.active() else x

@@ -1,0 +1,67 @@
+"""Layers without weights: pooling, flatten, voting."""
+
+import math
+
+from snnr import functional as F
+from snnr.errors import ShapeError
+from snnr.functional.pool import pooled
+from snnr.nn.arrays import Shape
+from snnr.nn.base import Layer
+from snnr.nn.weights import positive
+from snnr.tensor import Tensor
+
+
+class MaxPool2d(Layer):
+    """Max pooling without padding, floor mode; stride defaults to kernel_size."""
+
+    def __init__(self, kernel_size: int = 2, stride: int | None = None) -> None:
+        positive(self.kind, kernel_size=kernel_size)
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        positive(self.kind, stride=self.stride)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3 or min(shape[1:]) < self.kernel_size:
+            raise ShapeError(
+                f"{self!r} takes images of at least {self.kernel_size} by {self.kernel_size}, not "
+                f"samples of {list(shape)}"
+            )
+        return (shape[0], *pooled(shape[1:], self.kernel_size, self.stride))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, self.kernel_size, self.stride)
+
+
+class AvgPool2d(MaxPool2d):
+    """Average pooling without padding, floor mode; stride defaults to kernel_size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.kernel_size, self.stride)
+
+
+class Flatten(Layer):
+    """``[.., C, H, W]`` -> ``[.., C*H*W]``."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.flatten(x)
+
+
+class Voting(Layer):
+    """Each class is the mean of `group` neighbouring outputs."""
+
+    def __init__(self, group: int = 10) -> None:
+        positive(self.kind, group=group)
+        self.group = group
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1 or shape[0] % self.group:
+            raise ShapeError(
+                f"{self!r} takes samples of a multiple of {self.group} votes, not {list(shape)}"
+            )
+        return (shape[0] // self.group,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.voting(x, self.group)

@@ -1,0 +1,124 @@
+"""Settings of the methods: typed records that say their bounds and what they mean.
+
+The command line makes its options from them, a checkpoint stores them, and an optimizer is made
+again from them.
+"""
+
+import math
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+from snnr.errors import ConfigError
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    least: float | None = None,
+    below: float | None = None,
+    above: float | None = None,
+    choices: tuple[str, ...] = (),
+    option: bool = False,
+) -> Any:
+    """A field of a record: its bounds, what it means, and whether it is an option of `train`."""
+    metadata = {
+        "help": help, "least": least, "below": below, "above": above, "choices": choices,
+        "option": option,
+    }  # fmt: skip
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of the records.
+
+    Raises
+    ------
+    ConfigError : a value is out of its bounds.
+    """
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            expected = _complaint(one, value)
+            if expected:
+                raise ConfigError(f"{one.name} (={value!r}) must be {expected}")
+
+    #: names of properties that follow from the settings and are worth telling
+    DERIVED: ClassVar[tuple[str, ...]] = ()
+
+    def told(self) -> dict[str, Any]:
+        """`as_dict`, and what follows from it."""
+        return {**self.as_dict(), **{name: getattr(self, name) for name in self.DERIVED}}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Names and values, as JSON takes them."""
+        plain = asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+
+
+def _complaint(one: Field[Any], value: Any) -> str | None:
+    """What a value should be, if it is not."""
+    bounds = one.metadata
+    if bounds["choices"]:
+        return None if value in bounds["choices"] else f"one of {', '.join(bounds['choices'])}"
+    parts = value if isinstance(one.default, tuple) else (value,)
+    if isinstance(one.default, tuple) and (
+        not isinstance(value, tuple | list) or len(value) != len(one.default)
+    ):
+        return f"{len(one.default)} numbers"
+    least, below, above = bounds["least"], bounds["below"], bounds["above"]
+    words = [
+        *([f"at least {least:g}"] if least is not None else []),
+        *([f"greater than {above:g}"] if above is not None else []),
+        *([f"less than {below:g}"] if below is not None else []),
+    ]
+    for part in parts:
+        number = isinstance(part, int | float) and not isinstance(part, bool)
+        if (
+            not number
+            or not math.isfinite(part)
+            or (least is not None and part < least)
+            or (above is not None and part <= above)
+            or (below is not None and part >= below)
+        ):
+            return "a finite number" + "".join(f", {word}" for word in words)
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamSettings(Settings):
+    """Adam (Kingma & Ba, ICLR 2015)."""
+
+    lr: float = setting(1e-3, "Learning rate.", least=0, option=True)
+    betas: tuple[float, float] = setting(
+        (0.9, 0.999), "Decay of the two moments.", least=0, below=1
+    )
+    eps: float = setting(1e-8, "Added to the root of the second moment.", above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradRSettings(AdamSettings):
+    """Grad R (Chen et al., IJCAI 2021)."""
+
+    prior: float = setting(
+        1e-3, "Strength of the sparse prior; larger prunes more.", least=0, option=True
+    )
+    sparsity: float = setting(
+        0.95, "Share of connections that the prior expects to go.", least=0.5, below=1, option=True
+    )
+    form: str = setting("adam", "Form of the update.", choices=("adam", "sgd"))
+
+    DERIVED = ("mu",)
+
+    @property
+    def mu(self) -> float:
+        """Location of the prior."""
+        return laplace_location(self.prior, self.sparsity)
+
+
+def laplace_location(prior: float, sparsity: float) -> float:
+    """mu = ln(2 - 2 sparsity)/prior, so that the prior puts probability `sparsity` below 0; 0
+    without a prior."""
+    return math.log(2 - 2 * sparsity) / prior if prior > 0 else 0.0

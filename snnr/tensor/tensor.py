@@ -1,0 +1,343 @@
+"""Tensor and the backward pass over the tape; no_grad."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from snnr import kernels
+from snnr.errors import DeviceError, ShapeError, TapeError
+from snnr.kernels import Backend, Memory
+from snnr.layout import Layout
+
+if TYPE_CHECKING:
+    from snnr.tensor.function import Function
+
+#: belongs to the calling thread or task: a no_grad block elsewhere changes nothing here
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+FLOATS = (np.float32, np.float64)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this block, in this thread or task, nothing is recorded for the backward pass."""
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether operations are recorded here."""
+    return _recording.get()
+
+
+class Tensor:
+    """Memory of a backend on the tape.
+
+    Parameters
+    ----------
+    data : array of the public shape: a sequence ``[T, N, ...]`` or, static, ``[N, ...]``; float32,
+        float64, or uint8 spikes (0 or 1). On a host backend memory is the very array where it
+        lies contiguous in kernel layout (images channels-last), else a copy.
+    requires_grad : collect the gradient in `.grad` (leaves of floats) or pass it on.
+    timesteps : T for a sequence (then ``data.shape[0] == T``), None for a static tensor.
+    device : backend whose kernels work on it.
+
+    Attributes: `memory`, in kernel layout; `layout`; `float_dtype`, in which its gradient and what
+    is computed from it is told (its own dtype unless it holds spikes).
+
+    Raises
+    ------
+    ShapeError : the data is neither float32, float64 nor spikes, or its first axis is not T.
+    DeviceError : there is no such device.
+    """
+
+    __slots__ = (
+        "__weakref__", "device", "float_dtype", "grad_memory", "layout", "memory", "node",
+        "requires_grad", "timesteps",
+    )  # fmt: skip
+
+    memory: Memory
+    grad_memory: Memory | None
+    node: "Function | None"
+
+    def __init__(
+        self,
+        data: ArrayLike,
+        requires_grad: bool = False,
+        timesteps: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        array = _checked(data)
+        if timesteps is not None and (array.ndim < 2 or array.shape[0] != timesteps):
+            raise ShapeError(
+                f"a sequence of {timesteps} time steps needs shape [T, N, ...] with T={timesteps}, "
+                f"not {list(array.shape)}"
+            )
+        layout = Layout.of(array.ndim, timesteps)
+        memory = kernels.backend(device).copy_in(layout.to_memory(array))
+        self._set(memory, device, timesteps, layout)
+        self.requires_grad = requires_grad
+
+    def _set(self, memory: Memory, device: str, timesteps: int | None, layout: Layout) -> None:
+        self.memory = memory
+        self.device = device
+        self.timesteps = timesteps
+        self.layout = layout
+        self.float_dtype = np.dtype(np.float32) if memory.dtype == np.uint8 else memory.dtype
+        self.requires_grad = False
+        self.grad_memory = None
+        self.node = None
+
+    @classmethod
+    def from_memory(
+        cls,
+        memory: Memory,
+        device: str,
+        timesteps: int | None = None,
+        layout: Layout | None = None,
+        float_dtype: Any = None,
+    ) -> "Tensor":
+        """A tensor of memory that lies in kernel layout already."""
+        tensor = Tensor.__new__(Tensor)
+        chosen = Layout.of(len(memory.shape), timesteps) if layout is None else layout
+        tensor._set(memory, device, timesteps, chosen)
+        if float_dtype is not None and memory.dtype == np.uint8:
+            tensor.float_dtype = np.dtype(float_dtype)
+        return tensor
+
+    @property
+    def backend(self) -> Backend:
+        """The backend of its device."""
+        return kernels.backend(self.device)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Public shape."""
+        return self.layout.public_shape(self.memory.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.memory.dtype)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self.memory.size)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Public shape without the time axis: ``[N, ...]``."""
+        return self.shape if self.timesteps is None else self.shape[1:]
+
+    def numpy(self) -> NDArray[Any]:
+        """Host array of the public shape: a view on a host backend, else a copy."""
+        return self.layout.to_public(self.backend.copy_out(self.memory))
+
+    def assign(self, values: ArrayLike) -> None:
+        """Put new values in, converted to the tensor's dtype.
+
+        Raises
+        ------
+        ShapeError : they have another shape, or spikes are not 0 or 1.
+        """
+        array = np.asarray(values)
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"values of shape {list(array.shape)} do not fit a tensor of {list(self.shape)}"
+            )
+        if self.dtype == np.uint8:
+            array = _checked(array)
+        self.backend.write(self.layout.to_memory(array), self.memory)
+
+    def _host(self, what: str) -> None:
+        if not self.backend.host:
+            raise DeviceError(
+                f".{what} of a tensor on {self.device} would copy it in silence; use .numpy() to "
+                "copy it to the host and .assign(array) to write it"
+            )
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """NumPy view of the public shape, on host backends; elsewhere use `numpy` and `assign`.
+
+        Raises
+        ------
+        DeviceError : the memory is not host memory.
+        """
+        self._host("data")
+        return self.layout.to_public(self.memory)
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        self._host("data")
+        self.assign(values)
+
+    @property
+    def grad(self) -> NDArray[Any] | None:
+        """The gradient, as `data`: a NumPy view of the public shape; None when there is none."""
+        if self.grad_memory is None:
+            return None
+        self._host("grad")
+        return self.layout.to_public(self.grad_memory)
+
+    @grad.setter
+    def grad(self, values: ArrayLike | None) -> None:
+        self.grad_memory = None if values is None else self._as_gradient(values)
+
+    def grad_numpy(self) -> NDArray[Any] | None:
+        """The gradient as `numpy` gives the data."""
+        if self.grad_memory is None:
+            return None
+        return self.layout.to_public(self.backend.copy_out(self.grad_memory))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def item(self) -> float:
+        """The value of a one-element tensor.
+
+        Raises
+        ------
+        ShapeError : it has more elements, or none.
+        """
+        if self.size != 1:
+            raise ShapeError(f"item() needs one element, this tensor has shape {list(self.shape)}")
+        return float(self.backend.copy_out(self.memory).item())
+
+    def detach(self) -> "Tensor":
+        """The same memory, cut off the tape."""
+        return Tensor.from_memory(
+            self.memory, self.device, self.timesteps, self.layout, self.float_dtype
+        )
+
+    def __repr__(self) -> str:
+        time = f", T={self.timesteps}" if self.timesteps else ""
+        return f"Tensor({list(self.shape)}, {self.dtype}{time}, {self.device})"
+
+    def _as_gradient(self, values: "ArrayLike | Tensor") -> Memory:
+        """Fresh memory with the values of a gradient of this tensor, in its float dtype."""
+        array = values.numpy() if isinstance(values, Tensor) else np.asarray(values)
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"the gradient has shape {list(array.shape)}, the tensor {list(self.shape)}"
+            )
+        memory = self.backend.empty(self.memory.shape, self.float_dtype)
+        self.backend.write(self.layout.to_memory(array), memory)
+        return memory
+
+    def backward(self, grad: "ArrayLike | Tensor | None" = None) -> None:
+        """Propagate `grad` (default 1 for a single element) to every leaf that requires it.
+
+        Gradients are added to `.grad`; every node is freed as soon as it has been used. `grad` is
+        converted to the tensor's float dtype and never changed.
+
+        Raises
+        ------
+        ShapeError : `grad` is missing for more than one element, or has another shape.
+        TapeError : the tensor is off the tape, or the graph was freed by an earlier backward pass.
+        """
+        if not self.requires_grad:
+            raise TapeError(
+                "backward() from a tensor that is off the tape: nothing it was computed from "
+                "requires a gradient, or it was computed within no_grad()"
+            )
+        if grad is None:
+            if self.size != 1:
+                raise ShapeError(
+                    f"backward() from a tensor of shape {list(self.shape)} needs the gradient of "
+                    "that shape; only a single element has the default 1"
+                )
+            start = self.backend.empty(self.memory.shape, self.float_dtype)
+            self.backend.fill(start, 1)
+        else:
+            start = self._as_gradient(grad)
+        if self.node is None:
+            _collect(self, start)
+            return
+        pending: dict[Function, Memory] = {self.node: start}
+        for node in _reversed_order(self.node):
+            received = pending.pop(node, None)
+            inputs = node.release()
+            if received is None:
+                continue
+            for tensor, part in zip(inputs, node.backward(received), strict=True):
+                if tensor is None or part is None or not tensor.requires_grad:
+                    continue
+                part = _fitting(node, tensor, part)
+                if tensor.node is None:
+                    _collect(tensor, part)
+                elif tensor.node in pending:
+                    tensor.backend.accumulate(part, pending[tensor.node])
+                else:
+                    pending[tensor.node] = part
+            node.clear()
+
+
+def _checked(data: ArrayLike) -> NDArray[Any]:
+    """The array, refused unless it is float32, float64 or spikes."""
+    array = np.asarray(data)
+    if array.dtype == np.uint8:
+        largest = int(array.max(initial=0))
+        if largest > 1:
+            raise ShapeError(
+                f"a uint8 tensor holds spikes, 0 or 1, not {largest}; convert counts and images "
+                "with .astype(np.float32)"
+            )
+    elif array.dtype not in FLOATS:
+        raise ShapeError(
+            f"a tensor holds float32, float64 or uint8 (spikes), not {array.dtype}; "
+            "convert with .astype(np.float32)"
+        )
+    return array
+
+
+def _collect(leaf: Tensor, part: Memory) -> None:
+    """Add to a leaf's gradient, which nobody else holds; spikes, being 0 or 1, collect none."""
+    if leaf.dtype == np.uint8:
+        return
+    if leaf.grad_memory is None:
+        leaf.grad_memory = part
+    else:
+        leaf.backend.accumulate(part, leaf.grad_memory)
+
+
+def _fitting(node: "Function", tensor: Tensor, part: Memory) -> Memory:
+    """The gradient in the tensor's float dtype, in memory that nobody else holds."""
+    if tuple(part.shape) != tuple(tensor.memory.shape):
+        raise ShapeError(
+            f"{type(node).__name__}.backward returned a gradient of shape {list(part.shape)} for "
+            f"an input whose memory has shape {list(tensor.memory.shape)}"
+        )
+    if node.owned and part.dtype == tensor.float_dtype:
+        return part
+    copy = tensor.backend.empty(part.shape, tensor.float_dtype)
+    tensor.backend.copy(part, copy)
+    return copy
+
+
+def _reversed_order(root: "Function") -> Iterator["Function"]:
+    """Nodes from the root towards the leaves, each after all nodes that use it; no recursion."""
+    order: list[Function] = []
+    seen: set[Function] = set()
+    stack: list[tuple[Function, bool]] = [(root, False)]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            order.append(node)
+            continue
+        if node in seen:
+            continue
+        seen.add(node)
+        stack.append((node, True))
+        for tensor in node.tensors():
+            if tensor is not None and tensor.node is not None and tensor.node not in seen:
+                stack.append((tensor.node, False))
+    while order:
+        yield order.pop()

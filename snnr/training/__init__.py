@@ -1,0 +1,20 @@
+"""Training: one step, the loop around it, evaluation, and whole runs from settings."""
+
+from snnr.training.callback import Callback
+from snnr.training.evaluation import Evaluation, evaluate
+from snnr.training.losses import LOSSES
+from snnr.training.run import resume, start
+from snnr.training.settings import RunSettings, run_settings
+from snnr.training.trainer import Trainer
+
+__all__ = [
+    "LOSSES",
+    "Callback",
+    "Evaluation",
+    "RunSettings",
+    "Trainer",
+    "evaluate",
+    "resume",
+    "run_settings",
+    "start",
+]

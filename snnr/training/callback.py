@@ -1,0 +1,28 @@
+"""What a training tells those who follow it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnr.training.trainer import Trainer
+
+
+class Callback:
+    """Base of what a `Trainer` calls; override what is of interest."""
+
+    def gradients(self, trainer: "Trainer") -> None:
+        """Between the backward pass and the update: gradients may be read and changed here, in
+        `.grad` of the parameters or in their memory. What is not finite afterwards stops the
+        training."""
+
+    def step(self, trainer: "Trainer") -> None:
+        """After each optimizer step."""
+
+    def evaluation(self, done: int, total: int) -> None:
+        """After each batch of an evaluation: images done, and in all."""
+
+    def epoch(self, trainer: "Trainer", row: Mapping[str, Any]) -> None:
+        """After each epoch, with its row of the history."""
+
+    def stopping(self) -> None:
+        """When a signal asks to stop (Ctrl-C); the step that runs is finished first."""

@@ -1,0 +1,190 @@
+"""Settings of a whole run: one typed record, its defaults, and what the paper used."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from snnr.errors import ConfigError
+from snnr.models import MODELS
+from snnr.optim import METHODS, GradRSettings, Settings
+from snnr.training.losses import LOSSES
+
+#: data set -> network; any other trains mnist_fc
+NETWORKS = {"fashion-mnist": "csnn", "cifar10": "cifar10_conv"}
+
+#: Chen et al., IJCAI 2021: schedules as in the authors' README (its MNIST script starts at 1e-3)
+PAPER: dict[str, dict[str, Any]] = {
+    "mnist": {
+        "net": "mnist_fc", "timesteps": 8, "epochs": 512, "batch_size": 128, "lr": 1e-4,
+        "augment": True,
+    },
+    "cifar10": {
+        "net": "cifar10_conv", "timesteps": 8, "epochs": 2048, "batch_size": 16, "lr": 1e-4,
+        "augment": True,
+    },
+}  # fmt: skip
+
+#: recipe -> data set -> settings
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {"paper": PAPER}
+
+
+def _setting(
+    default: Any,
+    help: str,
+    *,
+    least: int | None = None,
+    most: int | None = None,
+    names: str = "",
+    default_text: str = "",
+    fixed: bool = True,
+) -> Any:
+    """A field of the record.
+
+    least, most : bounds of a whole number.
+    names : "module:DICTIONARY" whose keys are the choices.
+    default_text : what the default is, where its value does not say it.
+    fixed : it shapes the result, so that a run is resumed with the value it was started with.
+    """
+    metadata = {
+        "help": help, "least": least, "most": most, "names": names, "default_text": default_text,
+        "fixed": fixed,
+    }  # fmt: skip
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Everything that a run is made from; `start` makes it, `as_config` is what is kept of it.
+
+    dataset : mnist, fashion-mnist, cifar10, or the path of a file.
+    optimizer : settings of the method (`snnr.optim.METHODS[method].SETTINGS`).
+    The others : see their help, for example in `snnr train --help`.
+
+    Raises
+    ------
+    ConfigError : a value is out of its bounds, or does not fit the method.
+    """
+
+    dataset: str
+    method: str = _setting("grad-r", "How connections are pruned.", names="snnr.optim:METHODS")
+    optimizer: Settings = field(default_factory=GradRSettings)
+    net: str = _setting(
+        "mnist_fc", "Network.", names="snnr.models:MODELS",
+        default_text="what suits the data set",
+    )  # fmt: skip
+    epochs: int = _setting(20, "Passes over the training images.", least=1, fixed=False)
+    batch_size: int = _setting(128, "Images per step.", least=1)
+    timesteps: int | None = _setting(
+        None, "Time steps per image.", least=1, most=255, default_text="the network's"
+    )
+    loss: str = _setting("mse", "Loss on the output rates.", names="snnr.training:LOSSES")
+    augment: bool = _setting(False, "Move training images at random.", default_text="no")
+    seed: int = _setting(0, "Seed of weights, order and moves.", least=0)
+    limit_train: int | None = _setting(
+        None, "Use the first N training images only.", least=1, default_text="all"
+    )
+    recipe: str | None = None
+    data_dir: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, table in (("method", METHODS), ("net", MODELS), ("loss", LOSSES)):
+            if getattr(self, name) not in table:
+                raise ConfigError(
+                    f"{name} (={getattr(self, name)!r}) must be one of {', '.join(table)}"
+                )
+        expected = METHODS[self.method].SETTINGS
+        if type(self.optimizer) is not expected:
+            raise ConfigError(
+                f"method {self.method!r} takes {expected.__name__}, not {self.optimizer!r}"
+            )
+        for one in fields(self):
+            least, most = one.metadata.get("least"), one.metadata.get("most")
+            value = getattr(self, one.name)
+            if least is None or (value is None and one.default is None):
+                continue
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole or value < least or (most is not None and value > most):
+                bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+                raise ConfigError(f"{one.name} (={value!r}) must be a whole number, {bounds}")
+
+    def as_config(self) -> dict[str, Any]:
+        """JSON values, those of the method among the others; what it does not have is None."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "optimizer"}
+        return {**dict.fromkeys(method_options()), **plain, **self.optimizer.as_dict()}
+
+
+def run_fields() -> list[Any]:
+    """The fields of `RunSettings` that are options of a run."""
+    return [one for one in fields(RunSettings) if "help" in one.metadata]
+
+
+def method_options() -> dict[str, list[tuple[str, Any]]]:
+    """Settings of the methods that are options: name -> (method, field) of each that has it."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for method, kind in METHODS.items():
+        for one in fields(kind.SETTINGS):
+            if one.metadata["option"]:
+                found.setdefault(one.name, []).append((method, one))
+    return found
+
+
+def takes(method: str, setting: str) -> bool:
+    """Whether a method has that setting."""
+    return method in METHODS and setting in METHODS[method].setting_names()
+
+
+def run_settings(dataset: str, recipe: str | None = None, **given: Any) -> RunSettings:
+    """Defaults, then the recipe, then what was given (not None): fields of `RunSettings`, and
+    settings of the method by their own names, e.g. ``run_settings("mnist", prior=5e-3, epochs=3)``.
+
+    Raises
+    ------
+    ConfigError : the recipe knows nothing of the data set, or a setting is unknown, out of its
+        bounds or means nothing to the method.
+    """
+    chosen: dict[str, Any] = {"net": NETWORKS.get(dataset, "mnist_fc")}
+    if recipe is not None:
+        if recipe not in RECIPES:
+            raise ConfigError(f"recipe (={recipe!r}) must be one of {', '.join(RECIPES)}")
+        known = RECIPES[recipe]
+        if dataset not in known:
+            raise ConfigError(
+                f"there is no recipe {recipe!r} for {dataset}, only for {', '.join(known)}"
+            )
+        chosen |= known[dataset]
+    asked = {key: value for key, value in given.items() if value is not None}
+    names = {one.name for one in fields(RunSettings)} - {"dataset", "recipe", "optimizer"}
+    method = asked.get("method", "grad-r")
+    for key in asked:
+        if key not in names and not takes(method, key):
+            raise ConfigError(f"{key} means nothing to method {method!r}; leave it out")
+    everything = {**chosen, **asked}
+    of_method = {key: value for key, value in everything.items() if takes(method, key)}
+    record = METHODS[method].SETTINGS(**of_method) if method in METHODS else Settings()
+    return RunSettings(
+        dataset=dataset_name(dataset),
+        recipe=recipe,
+        optimizer=record,
+        **{key: value for key, value in everything.items() if key in names},
+    )
+
+
+def dataset_name(dataset: str) -> str:
+    """A named data set as it is; a file becomes its absolute path."""
+    return os.path.abspath(os.path.expanduser(dataset)) if _is_file(dataset) else dataset
+
+
+def _is_file(dataset: str) -> bool:
+    return Path(dataset).suffix.lower() in (".npz", ".h5", ".hdf5")
+
+
+def run_folder(config: Mapping[str, Any]) -> Path:
+    """runs/<dataset>-<method>-prior<value>-seed<n>; a method without a prior leaves that out."""
+    dataset, prior = str(config["dataset"]), config.get("prior")
+    name = Path(dataset).stem if _is_file(dataset) else dataset
+    middle = "" if prior is None else f"-prior{prior:g}"
+    return Path("runs") / f"{name}-{config['method']}{middle}-seed{config['seed']}"

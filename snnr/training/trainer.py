@@ -1,0 +1,373 @@
+"""The loop over batches: shuffling, loss, history, checkpoints, and a stop that loses nothing."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnr.checkpoint import Checkpoint, check, load, save
+from snnr.checkpoint.file import probe
+from snnr.data import Dataset
+from snnr.errors import CheckpointError, ConfigError, DivergedError, Interrupted
+from snnr.input import Kind, Samples
+from snnr.interrupt import Stop, Stopped
+from snnr.metrics import layer_connectivity
+from snnr.nn import Layer, Sequential
+from snnr.optim import Optimizer
+from snnr.tensor import Tensor
+from snnr.training.callback import Callback
+from snnr.training.diagnosis import first_not_finite
+from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
+from snnr.training.losses import loss_function
+from snnr.training.state import TrainingState
+from snnr.training.step import Step
+
+_SETTINGS = ("batch_size", "epochs", "loss", "augment", "seed")
+
+
+class Trainer:
+    """Trains a network on a data set.
+
+    Parameters
+    ----------
+    network, optimizer : the optimizer holds parameters of the network.
+    dataset : from `snnr.data.load`, or `snnr.input.Samples`: sequences of spikes, own sources.
+    batch_size : images per step; a last batch that is smaller is left out.
+    epochs : passes over the training images, in all.
+    loss : "mse" (rates against one-hot, the paper's) or "cross-entropy".
+    augment : move training images at random: True takes the data set's kind; or "affine",
+        "crop-flip". `Samples` say themselves how they move.
+    seed : of the order of the images and of the moves.
+    callbacks : see `Callback`.
+    checkpoint : file that is written after every epoch and when a signal (Ctrl-C, SIGTERM, SIGHUP)
+        stops the training; None saves nothing.
+    config : more JSON values to keep in the checkpoint.
+
+    Attributes: `epoch` (completed), `position` (steps done in the current epoch), `batches` (steps
+    per epoch), `history` (columns, groups of columns per layer), `mean_loss` (of this epoch so
+    far).
+
+    Raises
+    ------
+    ConfigError : a setting makes no sense or does not fit the data set, or the optimizer moves
+        nothing of the network.
+    CheckpointError : a checkpoint could not hold the network or the optimizer.
+    """
+
+    def __init__(
+        self,
+        network: Layer,
+        optimizer: Optimizer,
+        dataset: Dataset | Samples,
+        batch_size: int = 128,
+        epochs: int = 20,
+        loss: str = "mse",
+        augment: bool | Kind | None = False,
+        seed: int = 0,
+        callbacks: Iterable[Callback] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.samples = _samples(dataset, augment, network.device)
+        count = self.samples.train.count
+        _check_whole("batch_size", batch_size)
+        _check_whole("epochs", epochs)
+        if not 1 <= batch_size <= count:
+            raise ConfigError(
+                f"batch_size (={batch_size}) must lie between 1 and {count}, the number of "
+                f"training images of {self.samples.name}"
+            )
+        if epochs < 0:
+            raise ConfigError(f"epochs (={epochs}) must not be negative")
+        _check_moves(optimizer, network)
+        if checkpoint is not None:
+            check(network, optimizer)
+        self.network = network
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.loss = loss
+        self.seed = seed
+        self.callbacks = list(callbacks)
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.batches = count // batch_size
+        self.augment: Kind | None = getattr(self.samples.train, "kind", None)
+        self.config = {**(config or {}), **{key: getattr(self, key) for key in _SETTINGS}}
+        self.config["data"] = self.samples.about()
+        self._step = Step(network, optimizer, loss_function(loss), self.samples.train.device)
+        self.state = TrainingState(seed, self._step.tally)
+        self._evaluation_batch: int | None = None
+        self._saved = False  # whether `checkpoint` holds this training
+
+    @classmethod
+    def resume(
+        cls,
+        checkpoint: str | os.PathLike[str] | Checkpoint,
+        dataset: Dataset | Samples,
+        epochs: int | None = None,
+        callbacks: Iterable[Callback] = (),
+        device: str = "cpu",
+    ) -> Self:
+        """Go on where a checkpoint stopped, even inside of an epoch; it is written again.
+
+        With the same number of threads the result has the same bits as a training that never
+        stopped. `epochs` replaces the number of epochs in all.
+
+        Raises
+        ------
+        CheckpointError : it cannot be read, was not written by a `Trainer` or has no optimizer.
+        ConfigError : the data set is not the one of the checkpoint.
+        """
+        found = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint, device)
+        settings = _settings(found)
+        known = found.config["data"] if isinstance(found.config["data"], dict) else {}
+        samples = _samples(dataset, settings["augment"], found.network.device)
+        about = samples.about()
+        if any(known.get(key) != about.get(key) for key in ("images", "image_shape", "timesteps")):
+            raise ConfigError(
+                f"{found.path} was trained on {known.get('images')} images of "
+                f"{known.get('image_shape')}, {samples.name} has {about['images']} of "
+                f"{about['image_shape']}; resume with the data set it was started with"
+            )
+        if epochs is not None:
+            settings["epochs"] = epochs
+        assert found.optimizer is not None
+        trainer = cls(
+            found.network,
+            found.optimizer,
+            samples,
+            callbacks=callbacks,
+            checkpoint=found.path,
+            config=found.config,
+            **settings,
+        )
+        trainer.state.restore(
+            found, found.network.parameters(), trainer.batches, samples.train.count
+        )
+        trainer._saved = True
+        return trainer
+
+    @property
+    def epoch(self) -> int:
+        """Completed epochs."""
+        return self.state.epoch
+
+    @property
+    def position(self) -> int:
+        """Steps done in the current epoch."""
+        return self.state.position
+
+    @property
+    def history(self) -> dict[str, Any]:
+        """Columns with one entry per epoch, and groups of such columns by layer."""
+        return self.state.history
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss of the steps of this epoch; waits for the device."""
+        return self.state.mean_loss
+
+    def fit(self) -> dict[str, Any]:
+        """Train up to `epochs` and return the history.
+
+        Raises
+        ------
+        DivergedError : loss or gradients are not finite; on a host device the weights are those
+            before the step. The last checkpoint stays.
+        Interrupted : Ctrl-C, SIGTERM or SIGHUP; saved first, when there is a checkpoint.
+        CheckpointError : the checkpoint cannot be written, which is noticed before the first step.
+        """
+        if self.checkpoint is not None and self.epoch < self.epochs:
+            probe(self.checkpoint)
+        self.optimizer.begin(self.network, self.epochs * self.batches)
+        with Stop(self._announce_stop) as stop:
+            try:
+                while self.epoch < self.epochs:
+                    self._run_epoch(stop)
+                    if self.epoch < self.epochs:
+                        stop.heed()
+            except Stopped as stopped:
+                self._interrupted(stopped.signal)
+        return self.history
+
+    def evaluate(self) -> Evaluation:
+        """Loss, accuracy and activity on the test images."""
+        return self._evaluate(None)
+
+    def save(self) -> None:
+        """Write the checkpoint; a training that has none saves nothing."""
+        if self.checkpoint is None:
+            return
+        assert isinstance(self.network, Sequential)  # checked at the start
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        accuracies = self.history["test_accuracy"]
+        save(
+            self.checkpoint,
+            self.network,
+            self.optimizer,
+            history=self.history,
+            config=self.config,
+            rng_state=self.state.saved(self.network.parameters()),
+            epoch=self.epoch,
+            accuracy=accuracies[-1] if accuracies else None,
+            order=self.state.order,
+        )
+        self._saved = True
+
+    def _run_epoch(self, stop: Stop) -> None:
+        state = self.state
+        started = time.perf_counter() - state.seconds
+        state.begin(self.network.parameters())
+        if state.order is None:
+            state.order = state.rng.permutation(self.samples.train.count)
+        self.network.train()
+        while state.position < self.batches:
+            self._take(state.order)
+            for callback in self.callbacks:
+                callback.step(self)
+            if stop.requested:
+                state.seconds = time.perf_counter() - started
+                stop.heed()
+        if not self._step.finite():
+            batch = self.samples.train.batch(state.order[: self.batch_size])
+            raise DivergedError(self._diagnosis(batch))
+        state.seconds = time.perf_counter() - started
+        result = self._evaluate(stop)
+        state.seconds = time.perf_counter() - started
+        row = self._row(result)
+        state.finish(row)
+        self.save()
+        for callback in self.callbacks:
+            callback.epoch(self, row)
+
+    def _take(self, order: NDArray[np.int64]) -> None:
+        start = self.position * self.batch_size
+        index = order[start : start + self.batch_size]
+        batch = self.samples.train.batch(index, self.state.rng)
+        if not self._step.take(batch, self.samples.y_train[index], self._seam):
+            raise DivergedError(self._diagnosis(batch))
+        self.state.position += 1
+
+    def _seam(self) -> None:
+        for callback in self.callbacks:
+            callback.gradients(self)
+
+    def _evaluate(self, stop: Stop | None) -> Evaluation:
+        def report(done: int, total: int) -> None:
+            if stop is not None:
+                stop.heed()
+            for callback in self.callbacks:
+                callback.evaluation(done, total)
+
+        if self._evaluation_batch is None:
+            self._evaluation_batch = fitting_batch(self.network, self.samples.test)
+        return evaluate(
+            self.network, self.samples.test, self.samples.y_test, self.loss,
+            self._evaluation_batch, report=report,
+        )  # fmt: skip
+
+    def _row(self, result: Evaluation) -> dict[str, Any]:
+        """The row of the history of the epoch that ends."""
+        layers = layer_connectivity(self.network)
+        # one weight for each of them, in the same order
+        changes = self.state.changes(self.network.parameters()).values()
+        counted = dict(zip((part.name for part in layers), changes, strict=True))
+        neurons = result.activity.neurons.values() if result.activity else ()
+        return {
+            "epoch": self.epoch + 1,
+            "train_loss": self.mean_loss,
+            "train_accuracy": self.state.tally.correct / (self.batches * self.batch_size),
+            "test_loss": result.loss,
+            "test_accuracy": result.accuracy,
+            "connectivity": sum(c.nonzero for c in layers) / max(sum(c.weights for c in layers), 1),
+            "seconds": self.state.seconds,
+            "pruned": {name: pruned for name, (pruned, _) in counted.items()},
+            "regrown": {name: regrown for name, (_, regrown) in counted.items()},
+            "layer_connectivity": {c.name: c.connectivity for c in layers},
+            "firing_rate": {n.name: n.firing_rate for n in neurons},
+            "silent": {n.name: n.silent for n in neurons},
+        }
+
+    def _diagnosis(self, batch: Tensor) -> str:
+        """Says at which step and in which layer something stopped being finite."""
+        step = self.epoch * self.batches + self.position + 1
+        where = first_not_finite(self.network, self.optimizer.params, batch)
+        kept = f"; the last checkpoint is {self.checkpoint}" if self._saved else ""
+        return (
+            f"training diverged at step {step} (epoch {self.epoch + 1}): {where} not finite; "
+            f"lower lr (={self.optimizer.lr:g}){kept}"
+        )
+
+    def _announce_stop(self) -> None:
+        for callback in self.callbacks:
+            callback.stopping()
+
+    def _interrupted(self, number: int) -> NoReturn:
+        self.save()
+        place = f"epoch {self.epoch + 1}, step {self.position} of {self.batches}"
+        if self.checkpoint is None:
+            raise Interrupted(
+                f"interrupted in {place}; nothing saved, there is no checkpoint file", number
+            )
+        raise Interrupted(f"interrupted in {place}; saved to {self.checkpoint}", number)
+
+
+def _samples(dataset: Dataset | Samples, augment: Any, device: str) -> Samples:
+    if isinstance(dataset, Dataset):
+        return Samples.of(dataset, augment, device)
+    for source in (dataset.train, dataset.test):
+        if source.device != device:
+            raise ConfigError(
+                f"the samples of {dataset.name} lie on {source.device}, the network on {device}: "
+                f"make them with device={device!r}"
+            )
+    kind = getattr(dataset.train, "kind", None)
+    if augment and augment != kind:
+        raise ConfigError(
+            f"augment (={augment!r}) is for data sets; {dataset.name} holds its own sources: give "
+            "snnr.input.Images the kind of moves"
+        )
+    return dataset
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ConfigError(f"{name} (={value!r}) must be a whole number")
+
+
+def _check_moves(optimizer: Optimizer, network: Layer) -> None:
+    owned = set(map(id, network.parameters()))
+    if not any(id(p) in owned for p in optimizer.params):
+        raise ConfigError(
+            "the optimizer moves none of the network's parameters, so nothing would be trained: "
+            "make it with network.parameters() of this very network"
+        )
+
+
+def _settings(found: Checkpoint) -> dict[str, Any]:
+    """The settings of the training that wrote a checkpoint.
+
+    Raises
+    ------
+    CheckpointError : no training can go on from it.
+    """
+    config = found.config
+    missing = [key for key in (*_SETTINGS, "data") if key not in config]
+    if found.optimizer is None or missing or "trainer" not in found.rng_state:
+        raise CheckpointError(
+            f"{found.path}: no training can go on from this file; it needs an optimizer and "
+            "the state that Trainer saves"
+        )
+    settings = {key: config[key] for key in _SETTINGS}
+    kinds = {"batch_size": int, "epochs": int, "loss": str, "seed": int}
+    for key, kind in kinds.items():
+        if type(settings[key]) is not kind or (kind is int and settings[key] < 0):
+            raise CheckpointError(
+                f"{found.path}: the state of the training is damaged ({key} is "
+                f"{settings[key]!r}); start anew, or take an older file"
+            )
+    return settings
