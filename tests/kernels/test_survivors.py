@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snnr.kernels.cpu.conv import survivors as conv
-from snnr.kernels.cpu.linear import bits, outer, survivors
+from snnr.kernels.cpu.linear import bits, deviations, outer, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for, survivors_of
 from snnr.kernels.operations import Hints
 from snnr.kernels.reference import OPERATIONS
@@ -182,3 +182,19 @@ def test_weight_gradient_from_lists(monkeypatch, shape, dtype, cache, large):
     want = expected("linear_weight_grad", ("dw",), x=scaled, dy=dy, dw=dw, scale=0.5) + base
     outer.outer(dy, index, count, value, 0.5, base, dw)
     same("dw", dw, want, 1.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (70, 130), (3, 64), (128, 65), (5, 200)])
+def test_columns_of_an_image_that_differ_from_its_background(shape, dtype):
+    generator = np.random.default_rng(6)
+    background = dtype(-0.42)
+    x = np.where(generator.random(shape) < 0.3, normal(generator, shape, dtype), background)
+    x[0, 0] = np.nan  # unlike everything
+    index, value, count = deviations.by_column(x, background)
+    for column in range(shape[1]):
+        listed = index[column, : count[column]]
+        np.testing.assert_array_equal(listed, np.flatnonzero(x[:, column] != background))
+        np.testing.assert_array_equal(
+            value[column, : count[column]], x[listed, column] - background
+        )

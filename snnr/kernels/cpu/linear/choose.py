@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.cpu.linear import bits, survivors
+from snnr.kernels.cpu.linear import bits, deviations, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.linear.outer import outer
 from snnr.kernels.cpu.linear.spikes import walk_lists
@@ -20,7 +20,6 @@ from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.gather import NARROW_PANEL, WIDE_PANEL
 from snnr.kernels.cpu.parts.matmul import matmul as product
 from snnr.kernels.cpu.parts.rows import add, zero
-from snnr.kernels.cpu.parts.transpose import swap_last
 from snnr.kernels.jit import jit
 from snnr.kernels.operations import Hints
 
@@ -141,6 +140,8 @@ def _mostly_background(x: Float, background: Any, count: NDArray[np.int64]) -> b
         return False
     columns = x.shape[1]
     apart = np.flatnonzero(count > columns - columns // 16)
+    if apart.size == 0:
+        return True
     return bool((8 * np.abs(x[apart]).max(axis=1, initial=0) >= abs(background)).all())
 
 
@@ -149,12 +150,6 @@ def _finish(out: Float, scale: float, bias: Float | None) -> None:
         out *= out.dtype.type(scale)
     if bias is not None:
         out += bias
-
-
-def _transposed(x: Float) -> Float:
-    turned = empty((x.shape[1], x.shape[0]), x.dtype)
-    swap_last(x[None], turned[None])
-    return turned
 
 
 def _as_float(x: NDArray[Any], dtype: Any) -> Float:
@@ -182,9 +177,9 @@ def linear_weight_grad(
         elif walked:
             outer(dy, *bits.by_input(words), None, scale, None, dw)
     elif x.size and scale != 0:
-        turned, background = _transposed(x), x[0, 0]
-        index, value, count = events.deviations(turned, background)
-        walked = _mostly_background(turned, background, count)
+        background = x[0, 0]
+        index, value, count = deviations.by_column(x, background)
+        walked = _mostly_background(x.T, background, count)
         if walked:
             outer(dy, index, count, value, scale, _background_sums(dy, background * scale), dw)
     if not walked:
