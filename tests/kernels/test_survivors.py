@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from snnr.kernels.cpu.conv import survivors as conv
-from snnr.kernels.cpu.linear import bits, deviations, outer, survivors
+from snnr.kernels.cpu.linear import bits, deviations, needed, outer, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for, survivors_of
 from snnr.kernels.operations import Hints
 from snnr.kernels.reference import OPERATIONS
 
-from .harness import normal, poisoned, pruned, same, spikes
+from .harness import compare, normal, poisoned, pruned, same, spikes
 
 #: rows, inputs, outputs: less and more than a word, a register, a block of outputs; nothing at all
 SHAPES = [
@@ -198,3 +198,47 @@ def test_columns_of_an_image_that_differ_from_its_background(shape, dtype):
         np.testing.assert_array_equal(
             value[column, : count[column]], x[listed, column] - background
         )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("density", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "shape", [(4, 3, 70, 64), (8, 2, 33, 16), (4, 1, 1, 16), (4, 5, 100, 2080), (8, 0, 3, 16)]
+)
+def test_only_what_is_needed(shape, density, dtype):
+    (steps, n, k, o) = shape
+    generator = np.random.default_rng(7)
+    mask = spikes(generator, (n, k), density)
+    w, dy = normal(generator, (k, o), dtype), normal(generator, (steps * n, o), dtype)
+    assert needed.fits(steps * n, w, mask)
+    assert not needed.fits(steps * n + 1, w, mask)
+    assert not needed.fits(steps * n, w[:, 1:], mask)
+    dx = poisoned(np.empty((steps * n, k), dtype))
+    needed.input_grad(dy, w, mask, 0.5, dx)
+    want = np.where(np.tile(mask, (steps, 1)), 0.5 * (dy.astype("f8") @ w.T.astype("f8")), 0)
+    same("linear_input_grad", dx, want.astype(dtype), 1.0)
+
+
+@pytest.mark.parametrize("connectivity", [1.0, 0.02])
+def test_layers_large_enough_to_be_walked(kernels, connectivity):
+    """Through the choice, with hints from forward to backward, at the costs of real layers."""
+    generator = np.random.default_rng(8)
+    (steps, n, k, o) = (4, 40, 90, 64)
+    w = pruned(generator, (k, o), connectivity, np.float32)
+    mask = spikes(generator, (n, k), 0.5)
+    x = spikes(generator, (steps * n, k), 0.2) * np.tile(mask, (steps, 1))
+    image = np.where(generator.random((n * steps, k)) < 0.2, 1.0, -0.42).astype(np.float32)
+    dy = normal(generator, (steps * n, o))
+    dy[7, 3] = np.nan
+    for given in (x, image):
+        hints = Hints(connectivity=connectivity, needed=mask)
+        out, dw, dx = np.empty_like(dy), np.empty_like(w), np.empty((steps * n, k), np.float32)
+        bias = normal(generator, (o,))
+        common = {"scale": 2.0, "hints": hints, "floor": 1.0}
+        compare(kernels, "linear", ("out",), x=given, w=w, bias=bias, out=out, **common)
+        finite = np.where(np.isnan(dy), np.float32(0), dy)
+        compare(kernels, "linear_weight_grad", ("dw",), x=given, dy=finite, dw=dw, **common)
+        w[:, 3] = 1  # a NaN in a gradient meets a weight
+        fresh = Hints(connectivity=connectivity, needed=mask)
+        common["hints"] = fresh
+        compare(kernels, "linear_input_grad", ("dx",), dy=dy, w=w, dx=dx, **common)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.cpu.linear import bits, deviations, survivors
+from snnr.kernels.cpu.linear import bits, deviations, needed, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.linear.outer import outer
 from snnr.kernels.cpu.linear.spikes import walk_lists
@@ -27,6 +27,8 @@ from snnr.kernels.operations import Hints
 SPIKE_DENSITY = 0.35
 #: the same for float inputs, by the share of entries that differ from the background
 FLOAT_DENSITY = 0.25
+#: share of an input gradient that is needed above which all of it is quicker
+NEEDED = 0.7
 #: output widths up to which the dense product costs less than listing survivors
 FEW_OUTPUTS = 32
 
@@ -190,17 +192,20 @@ def linear_weight_grad(
 def linear_input_grad(
     dy: Float, w: Float, dx: Float, scale: float = 1.0, hints: Hints | None = None
 ) -> None:
-    """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few."""
-    needed = hints.needed if hints else None
+    """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few, and
+    computes what `hints.needed` names when that is quicker."""
+    mask = hints.needed if hints else None
     rows, outputs = dy.shape
     sparse = hints and _sparse_cost(rows, hints.connectivity) < DENSE * rows
     if hints and sparse and outputs > FEW_OUTPUTS:
-        survivors.backward(dy, survivors_for(w, hints), scale, needed, dx)
-        return
-    product(dy, w.T, dx)
-    _finish(dx, scale, None)
-    if needed is not None:
-        _keep(needed.reshape(-1), dx.reshape(-1, needed.size))
+        survivors.backward(dy, survivors_for(w, hints), scale, mask, dx)
+    elif mask is not None and needed.fits(rows, w, mask) and events.density(mask) <= NEEDED:
+        needed.input_grad(dy, w, mask, scale, dx)
+    else:
+        product(dy, w.T, dx)
+        _finish(dx, scale, None)
+        if mask is not None:
+            _keep(mask.reshape(-1), dx.reshape(-1, mask.size))
 
 
 @jit()
