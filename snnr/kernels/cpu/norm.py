@@ -7,19 +7,19 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.cpu.memory import empty
-from snnr.kernels.cpu.parts.rows import add, affine, scale, zero
+from snnr.kernels.cpu.parts.rows import add, affine, copy, scale, zero
 from snnr.kernels.jit import jit
 
 CHUNKS = 64
-#: bytes of the rows that are passed over twice
-CACHED = 1 << 16
+#: rows of a block: float32 sums of so few squares keep their digits
+BLOCK = 64
 
 Float = NDArray[np.floating[Any]]
 
 
-# Means and variances are made block by block: a block is small enough to stay in cache for a second
-# pass around its own mean, so that neither a large mean nor a distant row costs digits; blocks are
-# then combined in float64 (Chan, Golub & LeVeque, 1979).
+# Means and variances are made block by block, each around the mean of what came before it, and the
+# first one, which nothing came before, in two passes; blocks are combined in float64 (Chan, Golub &
+# LeVeque, 1979). Neither a large mean nor a distant row costs digits.
 
 
 @jit()
@@ -39,8 +39,9 @@ def _combine_moments(before: int, rows: int, center: Any, total: Any, squares: A
     """
     n = np.float64(rows)
     share = n / (before + n)
+    part = np.float64(1.0) / n
     for c in range(mean.shape[0]):
-        of_block = np.float64(total[c]) / n
+        of_block = np.float64(total[c]) * part
         delta = np.float64(center[c]) + of_block - mean[c]
         mean[c] += delta * share
         spread[c] += np.float64(squares[c]) - of_block * np.float64(total[c])
@@ -48,7 +49,7 @@ def _combine_moments(before: int, rows: int, center: Any, total: Any, squares: A
 
 
 @jit(parallel=True)
-def _moments(x: Any, block: int, scratch: Any, partial: Any) -> None:
+def _moments(x: Any, scratch: Any, partial: Any) -> None:
     """partial[chunk] = mean and spread of one chunk of the rows of x."""
     rows = x.shape[0]
     chunks = partial.shape[0]
@@ -59,14 +60,17 @@ def _moments(x: Any, block: int, scratch: Any, partial: Any) -> None:
         zero(spread)
         chunk = rows * p // chunks
         last = rows * (p + 1) // chunks
-        for first in range(chunk, last, block):
-            stop = min(first + block, last)
-            zero(center)
+        for first in range(chunk, last, BLOCK):
+            stop = min(first + BLOCK, last)
             zero(total)
             zero(squares)
-            for r in range(first, stop):
-                add(x[r], center)
-            scale(x.dtype.type(1.0) / x.dtype.type(stop - first), center)
+            if first == chunk:
+                zero(center)
+                for r in range(first, stop):
+                    add(x[r], center)
+                scale(x.dtype.type(1.0) / x.dtype.type(stop - first), center)
+            else:
+                copy(mean, center)
             for r in range(first, stop):
                 _deviate(x[r], center, total, squares)
             _combine_moments(first - chunk, stop - first, center, total, squares, mean, spread)
@@ -91,9 +95,8 @@ def batch_norm_stats(x: Float, mean: Float, var: Float) -> None:
     """Mean and biased variance per channel of x[R, C]."""
     rows, channels = x.shape
     chunks = max(1, min(CHUNKS, rows))
-    block = max(4, min(64, CACHED // max(x.itemsize * channels, 1)))
     partial = empty((chunks, 2, channels), np.float64)
-    _moments(x, block, empty((chunks, 3, channels), x.dtype), partial)
+    _moments(x, empty((chunks, 3, channels), x.dtype), partial)
     _combine_chunks(rows, partial, np.zeros(channels), mean, var)
 
 

@@ -35,13 +35,21 @@ def _tally(counts: Any, before: Any, after: Any) -> Any:
     )
 
 
-@jit(forceinline=True)
-def _believed(w: Any, theta: Any, sign: Any) -> Any:
-    """theta and sign, or what a weight that was set by hand makes of them."""
-    by_hand = w != _grad_r_weight(theta, sign)
-    follows = np.int8(w > 0) - np.int8(w < 0)
-    kept = sign if follows == 0 else np.int8(follows)
-    return (abs(w), kept) if by_hand else (theta, sign)
+@jit()
+def _believe_block(w: Any, theta: Any, sign: Any) -> None:
+    """Where a weight was set by hand, theta and sign follow it: seldom, so looked for first."""
+    found = np.int32(0)
+    for i in range(w.shape[0]):
+        found = np.int32(found | np.int32(w[i] != _grad_r_weight(theta[i], sign[i])))
+    if found == 0:
+        return
+    for i in range(w.shape[0]):
+        if w[i] != _grad_r_weight(theta[i], sign[i]):
+            theta[i] = abs(w[i])
+            if w[i] > 0:
+                sign[i] = 1
+            elif w[i] < 0:
+                sign[i] = -1
 
 
 @jit()
@@ -81,11 +89,9 @@ def _grad_r_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constan
         v[i] = vi
         delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
         before = w[i] != 0
-        ti, si = _believed(w[i], theta[i], sign[i])
-        ti = _grad_r_theta(ti, si, delta, shrink, mu)
+        ti = _grad_r_theta(theta[i], sign[i], delta, shrink, mu)
         theta[i] = ti
-        sign[i] = si
-        wi = _grad_r_weight(ti, si)
+        wi = _grad_r_weight(ti, sign[i])
         w[i] = wi
         tally = _tally(tally, before, wi != 0)
     counts[0], counts[1], counts[2] = tally
@@ -98,6 +104,7 @@ def _grad_r(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constants: An
     for block in prange(counts.shape[0]):
         i = block * BLOCK
         j = min(i + BLOCK, size)
+        _believe_block(w[i:j], theta[i:j], sign[i:j])
         _grad_r_block(
             w[i:j], theta[i:j], sign[i:j], g[i:j], m[i:j], v[i:j], constants, shrink, mu,
             counts[block],
@@ -110,11 +117,9 @@ def _grad_r_sgd_block(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: 
     tally = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
         before = w[i] != 0
-        ti, si = _believed(w[i], theta[i], sign[i])
-        ti = _grad_r_theta(ti, si, lr * g[i], shrink, mu)
+        ti = _grad_r_theta(theta[i], sign[i], lr * g[i], shrink, mu)
         theta[i] = ti
-        sign[i] = si
-        wi = _grad_r_weight(ti, si)
+        wi = _grad_r_weight(ti, sign[i])
         w[i] = wi
         tally = _tally(tally, before, wi != 0)
     counts[0], counts[1], counts[2] = tally
@@ -127,6 +132,7 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float,
     for block in prange(counts.shape[0]):
         i = block * BLOCK
         j = min(i + BLOCK, size)
+        _believe_block(w[i:j], theta[i:j], sign[i:j])
         _grad_r_sgd_block(
             w[i:j], theta[i:j], sign[i:j], g[i:j], lr, shrink, mu, counts[block]
         )

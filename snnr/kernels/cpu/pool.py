@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
@@ -15,9 +16,9 @@ Array = NDArray[Any]
 def _larger(row: Any, q: int, best: Any, index: Any) -> None:
     for c in range(row.shape[0]):
         # NaN, which compares with nothing, is the largest value, as everywhere
-        if not row[c] <= best[c] and best[c] == best[c]:
-            best[c] = row[c]
-            index[c] = q
+        larger = (not row[c] <= best[c]) & (best[c] == best[c])
+        best[c] = row[c] if larger else best[c]
+        index[c] = q if larger else index[c]
 
 
 @jit()
@@ -39,7 +40,7 @@ def _max_pool(x: Any, size: int, stride: int, out: Any, index: Any) -> None:
             for q in range(1, size * size):
                 y = oy * stride + q // size
                 k = ox * stride + q % size
-                _larger(x[b, y, k], q, out[b, oy, ox], index[b, oy, ox])
+                _larger(x[b, y, k], np.uint8(q), out[b, oy, ox], index[b, oy, ox])
 
 
 def max_pool(x: Array, size: int, stride: int, out: Array, index: Array) -> None:
