@@ -35,8 +35,10 @@ FEW_OUTPUTS = 32
 # Nanoseconds of one core, per weight, pruned or not, as measured on the layers of the networks
 #: to look at it; to list a surviving one; to walk that one with 64 rows
 LOOK, LIST, WALK = 0.25, 3.0, 4.0
-#: of the dense product, per row; of the walk over the input, per entry that is walked
-DENSE, ENTRY = 0.02, 0.04
+#: of the dense product, per row; of the walk over the input, per spike or differing float
+DENSE, SPIKE, FLOAT = 0.02, 0.04, 0.06
+#: rows of a float input that are looked at before it is decided how to walk it
+SAMPLE = 16
 
 Float = NDArray[np.floating[Any]]
 
@@ -91,7 +93,7 @@ def _walk_spikes(
     if hints and scale != 0:
         # the way back needs the lists as well: they cost nothing here
         cost = _sparse_cost(rows, hints.connectivity, listed=True)
-        if cost < min(DENSE * rows, ENTRY * spikes / max(inputs, 1)):
+        if cost < min(DENSE * rows, SPIKE * spikes / max(inputs, 1)):
             survivors.forward(words, survivors_for(w, hints), scale, bias, out)
             return True
     if few:
@@ -104,14 +106,14 @@ def _walk_floats(
 ) -> bool:
     """`linear` over the survivors of w, or over the entries that are not x[0, 0], unless both are
     many."""
-    rows, inputs = x.shape
+    rows = x.shape[0]
     if x.size == 0 or scale == 0:
         return False
     background = x[0, 0]
     if hints and w.shape[1] > NARROW_PANEL:
-        cost = _sparse_cost(rows, hints.connectivity)
-        least = min(DENSE * rows, ENTRY * events.differing(x, background) / inputs)
-        if cost < least:
+        few = x[:: max(rows // SAMPLE, 1)]
+        share = np.count_nonzero(few != background) / few.size
+        if _sparse_cost(rows, hints.connectivity) < rows * min(DENSE, FLOAT * share):
             survivors.forward(x, survivors_for(w, hints), scale, bias, out)
             return True
     index, value, count = events.deviations(x, background)
