@@ -5,17 +5,20 @@ The map: which file an operation lives in, who chooses how it is done, and the w
 ================================  ==================  ==============================================
 operations                        chosen by           ways
 ================================  ==================  ==============================================
-linear, linear_weight_grad        linear/choose       spikes: lists of active inputs
-                                  (measured density   survivors: spikes and surviving weights
-                                  and connectivity)   parts/matmul: dense
-linear_input_grad                 linear/choose       survivors, parts/matmul
+linear                            linear/choose       spikes: lists of active inputs
+                                  (measured density   survivors: lists of surviving weights
+                                  and connectivity)   bits: few outputs; parts/matmul: dense
+linear_weight_grad                linear/choose       outer: lists of active inputs; bits;
+                                                      parts/matmul
+linear_input_grad                 linear/choose       survivors; needed: past a dropout mask;
+                                                      parts/matmul
 matmul, bias_grad                 linear/choose       parts/matmul; column sums
 conv2d, conv2d_weight_grad,       conv/choose         spikes: lists of active pixels
 conv2d_input_grad                 (measured density,  survivors: lists of surviving weights
                                   connectivity,       winograd, tiles: dense, stride 1
                                   kernel and stride)  patches: any stride, few channels
 lif, lif_grad, lif_potential      neuron/sequence     neuron/step: one block, one time step
-lif_pool, lif_pool_grad           neuron/pooled       the same, four pixels side by side
+lif_pool, lif_pool_grad           neuron/pooled       neuron/window: four pixels in registers
 batch_norm..., norm_lif_...       norm
 max_pool..., avg_pool...          pool
 adam_step, grad_r_...             optim
@@ -28,8 +31,9 @@ reorder                           shape               parts/transpose, or NumPy
 ================================  ==================  ==============================================
 
 `memory` hands out arrays, `parts` is what the kernels are made of: vector code (`vector`,
-`register_tile`, `gather`, `bits`), `rows`, `panels`, `events` (lists of spikes), `transpose` and
-`matmul`. The equations of neurons and optimizers are those of `snnr.kernels.rules`.
+`register_tile`, `square`, `gather`, `bits`), `rows`, `panels`, `events` (lists of spikes),
+`transpose` and `matmul`. The equations of neurons and optimizers are those of
+`snnr.kernels.rules`.
 """
 
 from collections.abc import Callable

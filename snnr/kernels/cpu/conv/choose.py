@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr.kernels.cpu.conv import patches, spikes, survivors, tiles, winograd
+from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.transpose import swap_last
@@ -21,7 +22,9 @@ from snnr.kernels.operations import Hints, Pair
 #: spike density above which dense tiles beat the walk over spikes (forward, weight gradient)
 SPIKE_DENSITY = 0.30
 #: connectivity below which walking the surviving weights beats dense tiles
-SPARSE = 0.10
+SPARSE = 0.2
+#: the same beside the walk over spikes, as a part of the spike density
+SPARSE_TO_DENSITY = 0.8
 
 #: channels from which Winograd's transforms cost less than they save
 WINOGRAD_CHANNELS = 32
@@ -59,12 +62,12 @@ def conv2d(
     """out[B, Ho, Wo, Co] = x[B, H, W, Ci] * w[kh, kw, Ci, Co] + bias."""
     binary = x.dtype == np.uint8
     share = events.density(x) if binary else 1.0
-    connectivity = hints.connectivity if hints else 1.0
     flat = stride == (1, 1)
+    sparse = flat and hints and hints.connectivity <= min(SPARSE, SPARSE_TO_DENSITY * share)
     if not binary and w[..., 0].size <= SMALL_PATCH:
         patches.conv(x, w, stride, padding, out)
-    elif flat and connectivity <= SPARSE and connectivity < 0.5 * share:
-        survivors.conv(x, w, padding, out)
+    elif hints and sparse:
+        survivors.conv(x, survivors_for(w, hints), w.shape[:2], padding, out)
     elif binary and share <= SPIKE_DENSITY:
         spikes.conv(x, w, stride, padding, out)
     elif flat:
@@ -87,14 +90,13 @@ def conv2d_input_grad(
     if stride != (1, 1):
         patches.input_grad(dy, w, stride, padding, dx)
         return
-    mirrored = _mirrored(w)
     turned = (w.shape[0] - 1 - padding[0], w.shape[1] - 1 - padding[1])
     if min(turned) < 0:
         patches.input_grad(dy, w, stride, padding, dx)
     elif hints and hints.connectivity <= SPARSE:
-        survivors.conv(dy, mirrored, turned, dx)
+        survivors.input_grad(dy, survivors_for(w, hints), w.shape[:2], padding, dx)
     else:
-        _dense(dy, mirrored, turned, dx)
+        _dense(dy, _mirrored(w), turned, dx)
 
 
 def conv2d_weight_grad(

@@ -1,7 +1,8 @@
 """Linear layers on the CPU: dense GEMM, or a walk over spikes or over surviving weights.
 
 Which one runs is decided by measured density; the thresholds are where the two paths cost the
-same on the shapes of the paper's networks (benchmarks/sparsity.py draws the curves).
+same on the shapes of the paper's networks (benchmarks/sparsity.py draws the curves). Beside pruned
+weights the costs depend on more than one density: `_sparse_cost` and its neighbours estimate them.
 """
 
 from typing import Any
@@ -10,14 +11,15 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from snnr.kernels.cpu.linear.spikes import scatter_lists, walk_lists
-from snnr.kernels.cpu.linear.survivors import walk_both, walk_survivors
+from snnr.kernels.cpu.linear import bits, deviations, needed, survivors
+from snnr.kernels.cpu.linear.lists import survivors_for
+from snnr.kernels.cpu.linear.outer import outer
+from snnr.kernels.cpu.linear.spikes import walk_lists
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts import events
-from snnr.kernels.cpu.parts.gather import NARROW_PANEL
+from snnr.kernels.cpu.parts.gather import NARROW_PANEL, WIDE_PANEL
 from snnr.kernels.cpu.parts.matmul import matmul as product
 from snnr.kernels.cpu.parts.rows import add, zero
-from snnr.kernels.cpu.parts.transpose import swap_last
 from snnr.kernels.jit import jit
 from snnr.kernels.operations import Hints
 
@@ -25,10 +27,18 @@ from snnr.kernels.operations import Hints
 SPIKE_DENSITY = 0.35
 #: the same for float inputs, by the share of entries that differ from the background
 FLOAT_DENSITY = 0.25
-#: connectivity below which walking the surviving weights is quicker
-SPARSE = 0.12
+#: share of an input gradient that is needed above which all of it is quicker
+NEEDED = 0.7
 #: output widths up to which the dense product costs less than listing survivors
 FEW_OUTPUTS = 32
+
+# Nanoseconds of one core, per weight, pruned or not, as measured on the layers of the networks
+#: to look at it; to list a surviving one; to walk that one with 64 rows
+LOOK, LIST, WALK = 0.25, 3.0, 4.0
+#: of the dense product, per row; of the walk over the input, per spike or differing float
+DENSE, SPIKE, FLOAT = 0.02, 0.04, 0.06
+#: rows of a float input that are looked at before it is decided how to walk it
+SAMPLE = 16
 
 Float = NDArray[np.floating[Any]]
 
@@ -55,45 +65,73 @@ def linear(
     if x.dtype == np.uint8:
         walked = _walk_spikes(x, w, bias, out, scale, hints)
     else:
-        walked = _walk_floats(x, w, bias, out, scale)
+        walked = _walk_floats(x, w, bias, out, scale, hints)
     if not walked:
         product(_as_float(x, out.dtype), w, out)
         _finish(out, scale, bias)
+
+
+def _sparse_cost(rows: int, connectivity: float, listed: bool = False) -> float:
+    """Nanoseconds per weight of a walk over the survivors, which may be listed already."""
+    walk = connectivity * WALK * -(-rows // WIDE_PANEL)
+    return walk if listed else walk + LOOK + LIST * connectivity
 
 
 def _walk_spikes(
     x: NDArray[np.uint8], w: Float, bias: Float | None, out: Float, scale: float,
     hints: Hints | None,
 ) -> bool:  # fmt: skip
-    """`linear` over the spikes of x, unless they are many."""
-    index, count = events.by_row(x)
+    """`linear` over the spikes of x or the survivors of w, unless both are many."""
+    words, spikes = packed = bits.pack(x)
     if hints:
-        hints.call["rows"] = index, count
-    if count.sum() > SPIKE_DENSITY * x.size or scale == 0:
-        return False
-    if hints and hints.connectivity <= SPARSE:
-        walk_both(x, w, out)
-        _finish(out, scale, bias)
-    else:
-        walk_lists(w, index, count, None, scale, bias, out)
-    return True
+        hints.call["words"] = packed
+    rows, inputs = x.shape
+    few = spikes <= SPIKE_DENSITY * x.size and scale != 0
+    if few and w.shape[1] <= NARROW_PANEL:
+        bits.narrow(words, w, scale, bias, out)
+        return True
+    if hints and scale != 0:
+        # the way back needs the lists as well: they cost nothing here
+        cost = _sparse_cost(rows, hints.connectivity, listed=True)
+        if cost < min(DENSE * rows, SPIKE * spikes / max(inputs, 1)):
+            survivors.forward(words, survivors_for(w, hints), scale, bias, out)
+            return True
+    if few:
+        walk_lists(w, *events.by_row(x), None, scale, bias, out)
+    return few
 
 
-def _walk_floats(x: Float, m: Float, bias: Float | None, out: Float, scale: float) -> bool:
-    """out = scale * x @ m + bias over the entries that are not x[0, 0], unless they are many."""
+def _walk_floats(
+    x: Float, w: Float, bias: Float | None, out: Float, scale: float, hints: Hints | None
+) -> bool:
+    """`linear` over the survivors of w, or over the entries that are not x[0, 0], unless both are
+    many."""
+    rows = x.shape[0]
     if x.size == 0 or scale == 0:
         return False
     background = x[0, 0]
+    if hints and w.shape[1] > NARROW_PANEL:
+        few = x[:: max(rows // SAMPLE, 1)]
+        share = np.count_nonzero(few != background) / few.size
+        if _sparse_cost(rows, hints.connectivity) < rows * min(DENSE, FLOAT * share):
+            survivors.forward(x, survivors_for(w, hints), scale, bias, out)
+            return True
     index, value, count = events.deviations(x, background)
     if not _mostly_background(x, background, count):
         return False
-    base = np.empty(m.shape[1], m.dtype)
-    bias_grad(m, base)
-    base *= m.dtype.type(background * scale)
+    base = _background_sums(w, background * scale)
     if bias is not None:
         base += bias
-    walk_lists(m, index, count, value, scale, base, out)
+    walk_lists(w, index, count, value, scale, base, out)
     return True
+
+
+def _background_sums(m: Float, factor: Any) -> Float:
+    """factor times the column sums of m."""
+    base = np.empty(m.shape[1], m.dtype)
+    bias_grad(m, base)
+    base *= m.dtype.type(factor)
+    return base
 
 
 def _mostly_background(x: Float, background: Any, count: NDArray[np.int64]) -> bool:
@@ -106,6 +144,8 @@ def _mostly_background(x: Float, background: Any, count: NDArray[np.int64]) -> b
         return False
     columns = x.shape[1]
     apart = np.flatnonzero(count > columns - columns // 16)
+    if apart.size == 0:
+        return True
     return bool((8 * np.abs(x[apart]).max(axis=1, initial=0) >= abs(background)).all())
 
 
@@ -114,12 +154,6 @@ def _finish(out: Float, scale: float, bias: Float | None) -> None:
         out *= out.dtype.type(scale)
     if bias is not None:
         out += bias
-
-
-def _transposed(x: Float) -> Float:
-    turned = empty((x.shape[1], x.shape[0]), x.dtype)
-    swap_last(x[None], turned[None])
-    return turned
 
 
 def _as_float(x: NDArray[Any], dtype: Any) -> Float:
@@ -138,18 +172,20 @@ def linear_weight_grad(
     hints: Hints | None = None,
 ) -> None:
     """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does."""
-    if x.dtype != np.uint8:
-        walked = _walk_floats(_transposed(x), dy, None, dw, scale)
-    elif dw.shape[1] <= NARROW_PANEL:
-        known = hints.call.get("rows") if hints else None
-        index, count = known or events.by_row(x)
-        scatter_lists(index, count, dy, scale, dw)
-        walked = True
-    else:
-        walked = events.density(x) <= SPIKE_DENSITY
+    walked = False
+    if x.dtype == np.uint8:
+        words, spikes = (hints.call.get("words") if hints else None) or bits.pack(x)
+        walked = spikes <= SPIKE_DENSITY * x.size and scale != 0
+        if walked and dw.shape[1] <= NARROW_PANEL:
+            bits.narrow_grad(words, dy, scale, dw)
+        elif walked:
+            outer(dy, *bits.by_input(words), None, scale, None, dw)
+    elif x.size and scale != 0:
+        background = x[0, 0]
+        index, value, count = deviations.by_column(x, background)
+        walked = _mostly_background(x.T, background, count)
         if walked:
-            index, count = events.by_column(x)
-            walk_lists(dy, index, count, None, scale, None, dw)
+            outer(dy, index, count, value, scale, _background_sums(dy, background * scale), dw)
     if not walked:
         product(_as_float(x, dw.dtype).T, dy, dw)
         _finish(dw, scale, None)
@@ -158,15 +194,20 @@ def linear_weight_grad(
 def linear_input_grad(
     dy: Float, w: Float, dx: Float, scale: float = 1.0, hints: Hints | None = None
 ) -> None:
-    """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few."""
-    few = hints is not None and hints.connectivity <= SPARSE
-    if few and dy.shape[0] >= NARROW_PANEL and dy.shape[1] > FEW_OUTPUTS:
-        walk_survivors(dy, w, scale, dx)
+    """dx[M, K] = scale * dy[M, O] @ w[K, O].T; walks the surviving weights when they are few, and
+    computes what `hints.needed` names when that is quicker."""
+    mask = hints.needed if hints else None
+    rows, outputs = dy.shape
+    sparse = hints and _sparse_cost(rows, hints.connectivity) < DENSE * rows
+    if hints and sparse and outputs > FEW_OUTPUTS:
+        survivors.backward(dy, survivors_for(w, hints), scale, mask, dx)
+    elif mask is not None and needed.fits(rows, w, mask) and events.density(mask) <= NEEDED:
+        needed.input_grad(dy, w, mask, scale, dx)
     else:
         product(dy, w.T, dx)
         _finish(dx, scale, None)
-    if hints is not None and hints.needed is not None:
-        _keep(hints.needed.reshape(-1), dx.reshape(-1, hints.needed.size))
+        if mask is not None:
+            _keep(mask.reshape(-1), dx.reshape(-1, mask.size))
 
 
 @jit()

@@ -9,29 +9,25 @@ from numpy.typing import NDArray
 
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts.gather import (
-    NARROW_PANEL,
     WIDE_PANEL,
     copy_panel,
     gather,
     gather_narrow,
     gather_scaled,
     gather_scaled_narrow,
-    scatter_narrow,
 )
-from snnr.kernels.cpu.parts.panels import panel_width, panels_of
-from snnr.kernels.cpu.parts.rows import add, copy, copy_padded, scale, zero
+from snnr.kernels.cpu.parts.panels import panel_width
+from snnr.kernels.cpu.parts.rows import copy, copy_padded, scale
 from snnr.kernels.jit import jit
 
 #: rows of a panel copied at a time: DEPTH x WIDE_PANEL floats leave room in the second-level cache
 DEPTH = 2048
-#: parts into which rows are split when every part has sums of its own
-SCATTER_CHUNKS = 8
 
 Float = NDArray[np.floating[Any]]
 
 
 @jit()
-def _position(index: Any, start: int, stop: int, bound: int) -> int:
+def position(index: Any, start: int, stop: int, bound: int) -> int:
     """First place in the ascending index[start:stop] whose entry is not below `bound`."""
     while start < stop:
         middle = (start + stop) // 2
@@ -106,7 +102,7 @@ def _walk(matrix: Any, flat: Any, in_place: bool, index: Any, slot: int, count: 
                     start = m * slot if k0 == 0 else cursor[m]
                     stop = m * slot + count[m]
                     if k1 < depth:
-                        stop = _position(index, start, stop, k1)
+                        stop = position(index, start, stop, k1)
                         cursor[m] = stop
                     target = result if whole else acc
                     at = m * columns + first if whole else chunk * width
@@ -149,36 +145,3 @@ def walk_lists(
         out.dtype.type(factor), start, panels, cursors, acc,
         out,
     )  # fmt: skip
-
-
-@jit(parallel=True)
-def _scatter(index: Any, slot: int, count: Any, rows: Any, partial: Any) -> None:
-    """partial[chunk, k] = sum of the rows m, of a chunk of them, whose list has k."""
-    chunks = partial.shape[0]
-    total = count.shape[0]
-    for chunk in prange(chunks):
-        mine = partial[chunk].reshape(-1)
-        zero(mine)
-        for m in range(total * chunk // chunks, total * (chunk + 1) // chunks):
-            scatter_narrow(rows, m * NARROW_PANEL, index, m * slot, m * slot + count[m], mine, 0)
-
-
-@jit(parallel=True)
-def _gather_chunks(partial: Any, scale: Any, out: Any) -> None:
-    """out[k] = scale * sum of partial[:, k]."""
-    columns = out.shape[1]
-    for k in prange(out.shape[0]):
-        for chunk in range(1, partial.shape[0]):
-            add(partial[chunk, k], partial[0, k])
-        for j in range(columns):
-            out[k, j] = scale * partial[0, k, j]
-
-
-def scatter_lists(
-    index: NDArray[Any], count: NDArray[Any], dy: Float, scale: float, out: Float
-) -> None:
-    """out[K, O] = scale * x.T @ dy from the lists of the rows of x, for O <= NARROW_PANEL."""
-    partial = empty((SCATTER_CHUNKS, out.shape[0], NARROW_PANEL), out.dtype)
-    rows = panels_of(dy, NARROW_PANEL)
-    _scatter(index.reshape(-1), index.shape[1], count, rows.reshape(-1), partial)
-    _gather_chunks(partial, out.dtype.type(scale), out)

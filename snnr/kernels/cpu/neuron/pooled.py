@@ -19,9 +19,16 @@ from snnr.kernels.cpu.neuron.step import (
     start_block,
     step_grad_block,
 )
+from snnr.kernels.cpu.neuron.window import (
+    fire_window_grad,
+    fire_window_hard,
+    fire_window_soft,
+    scalars_of,
+)
 from snnr.kernels.cpu.parts.rows import affine, zero
+from snnr.kernels.cpu.parts.vector import REGISTER
 from snnr.kernels.jit import jit
-from snnr.kernels.rules import Neuron
+from snnr.kernels.rules import ATAN, Neuron
 
 Float = NDArray[np.floating[Any]]
 
@@ -34,18 +41,6 @@ def _window(x: Any, t: int, b: int, oy: int, ox: int, gain: Any, offset: Any, z:
 
 
 @jit()
-def _pool_block(s: Any, out: Any, index: Any) -> None:
-    s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
-    for c in range(out.shape[0]):
-        late = np.uint8(3) if s3[c] != 0 else np.uint8(0)
-        late = np.uint8(2) if s2[c] != 0 else late
-        late = np.uint8(1) if s1[c] != 0 else late
-        late = np.uint8(0) if s0[c] != 0 else late
-        index[c] = late
-        out[c] = np.uint8((late != 0) | (s0[c] != 0))
-
-
-@jit()
 def _unpool_block(index: Any, dout: Any, ds: Any) -> None:
     zero = dout.dtype.type(0)
     for q in range(4):
@@ -54,22 +49,58 @@ def _unpool_block(index: Any, dout: Any, ds: Any) -> None:
 
 
 @jit(parallel=True)
-def _lif_pool(x: Any, gain: Any, offset: Any, neuron: Any, scratch: Any, out: Any,
+def _lif_pool(x: Any, shape: Any, soft: bool, scalars: Any, gain: Any, offset: Any, out: Any,
               index: Any) -> None:  # fmt: skip
-    static = x.shape[0] == 1
-    steps, batch, height, width, channels = out.shape
+    """x, out and index flat; `shape` is that of x."""
+    _, batch, tall, wide, channels = shape
+    height, width = tall // 2, wide // 2
+    size = batch * height * width * channels
+    steps = out.shape[0] // max(size, 1)
+    static = shape[0] == 1
+    step = 0 if static else batch * tall * wide * channels
     for task in prange(batch * height):
-        mine = scratch[numba.get_thread_id()]
-        z, v, h, s = mine[0], mine[1], mine[2], mine[3]
         b = task // height
         oy = task % height
         for ox in range(width):
-            start_block(neuron, v)
-            for t in range(steps):
-                if t == 0 or not static:
-                    _window(x, t, b, oy, ox, gain, offset, z.reshape(4, channels))
-                potentials(neuron, z, v, h, s, s, False)
-                _pool_block(s.reshape(4, channels), out[t, b, oy, ox], index[t, b, oy, ox])
+            x0 = ((b * tall + 2 * oy) * wide + 2 * ox) * channels
+            o0 = (task * width + ox) * channels
+            if soft:
+                fire_window_soft(
+                    x, x0, wide * channels, channels, step, static, steps, channels, gain, offset,
+                    scalars, out, index, o0, size,
+                )  # fmt: skip
+            else:
+                fire_window_hard(
+                    x, x0, wide * channels, channels, step, static, steps, channels, gain, offset,
+                    scalars, out, index, o0, size,
+                )  # fmt: skip
+
+
+@jit(parallel=True)
+def _plain_grad(x: Any, shape: Any, scalars: Any, gain: Any, offset: Any, index: Any, dout: Any,
+                scratch: Any, partial: Any, dz: Any) -> None:  # fmt: skip
+    """`_lif_pool_grad` for the paper's neuron, in registers."""
+    _, batch, tall, wide, channels = shape
+    height, width = tall // 2, wide // 2
+    size = batch * height * width * channels
+    steps = dout.shape[0] // max(size, 1)
+    static = shape[0] == 1
+    step = 0 if static else batch * tall * wide * channels
+    chunks = partial.shape[0]
+    tasks = batch * height
+    for chunk in prange(chunks):
+        mine = scratch[numba.get_thread_id()]
+        partial[chunk] = 0
+        for task in range(tasks * chunk // chunks, tasks * (chunk + 1) // chunks):
+            b = task // height
+            oy = task % height
+            for ox in range(width):
+                x0 = ((b * tall + 2 * oy) * wide + 2 * ox) * channels
+                o0 = (task * width + ox) * channels
+                fire_window_grad(
+                    x, x0, wide * channels, channels, step, static, steps, channels, gain, offset,
+                    scalars, index, dout, o0, size, mine, dz, partial[chunk, 0], partial[chunk, 1],
+                )  # fmt: skip
 
 
 @jit(parallel=True)
@@ -77,7 +108,6 @@ def _lif_pool_grad(x: Any, gain: Any, offset: Any, neuron: Any, index: Any, dout
                    scratch: Any, partial: Any, dz: Any) -> None:  # fmt: skip
     static = x.shape[0] == 1
     steps, batch, height, width, channels = dout.shape
-    tall, wide = x.shape[2], x.shape[3]
     chunks = partial.shape[0]
     drive = x.dtype.type(neuron.drive)
     tasks = batch * height
@@ -108,14 +138,18 @@ def _lif_pool_grad(x: Any, gain: Any, offset: Any, neuron: Any, index: Any, dout
                                 drive, source[q], x[t, b, y, k], dz[t, b, y, k],
                                 partial[chunk, 0], partial[chunk, 1],
                             )  # fmt: skip
-    # what no window covers, when the height or the width is odd
-    if tall > 2 * height or wide > 2 * width:
-        for t in range(dz.shape[0]):
-            for b in range(batch):
-                for y in range(tall):
-                    for k in range(wide):
-                        if y >= 2 * height or k >= 2 * width:
-                            dz[t, b, y, k] = 0
+
+
+@jit()
+def _clear_border(dz: Any) -> None:
+    """dz = 0 where no window covers it, when the height or the width is odd."""
+    steps, batch, tall, wide, _ = dz.shape
+    for t in range(steps):
+        for b in range(batch):
+            for y in range(tall):
+                for k in range(wide):
+                    if y >= tall // 2 * 2 or k >= wide // 2 * 2:
+                        dz[t, b, y, k] = 0
 
 
 def lif_pool(
@@ -127,8 +161,10 @@ def lif_pool(
     index: NDArray[np.uint8],
 ) -> None:
     """Pooled spikes out[T, B, H//2, W//2, C] and the position (0..3) of each first maximum."""
-    scratch = empty((numba.get_num_threads(), 4, 4 * x.shape[4]), x.dtype)
-    _lif_pool(x, gain, offset, neuron, scratch, out, index)
+    _lif_pool(
+        x.reshape(-1), x.shape, bool(neuron.soft), scalars_of(neuron, x.dtype), gain, offset,
+        out.reshape(-1), index.reshape(-1),
+    )  # fmt: skip
 
 
 def lif_pool_grad(
@@ -143,8 +179,18 @@ def lif_pool_grad(
     sum_dzx: Float,
 ) -> None:
     """Gradient with respect to z = gain*x + offset, and its sums per channel (also times x)."""
-    scratch = empty((numba.get_num_threads(), 6 + dout.shape[0], 4 * x.shape[4]), x.dtype)
-    partial = empty((CHUNKS, 2, x.shape[4]), x.dtype)
-    _lif_pool_grad(x, gain, offset, neuron, index, dout, scratch, partial, dz)
+    steps, channels = dout.shape[0], x.shape[4]
+    partial = empty((CHUNKS, 2, channels), x.dtype)
+    if neuron.surrogate == ATAN and neuron.detach and not neuron.soft:
+        scratch = empty((numba.get_num_threads(), 4 * steps * REGISTER // x.itemsize), x.dtype)
+        _plain_grad(
+            x.reshape(-1), x.shape, scalars_of(neuron, x.dtype), gain, offset, index.reshape(-1),
+            dout.reshape(-1), scratch, partial, dz.reshape(-1),
+        )  # fmt: skip
+    else:
+        scratch = empty((numba.get_num_threads(), 6 + steps, 4 * channels), x.dtype)
+        _lif_pool_grad(x, gain, offset, neuron, index, dout, scratch, partial, dz)
+    if x.shape[2] % 2 or x.shape[3] % 2:
+        _clear_border(dz)
     np.sum(partial[:, 0], axis=0, out=sum_dz)
     np.sum(partial[:, 1], axis=0, out=sum_dzx)

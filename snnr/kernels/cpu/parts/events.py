@@ -14,8 +14,6 @@ from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts.bits import MASK, active, lowest
 from snnr.kernels.jit import jit
 
-_COLUMNS = 64
-
 
 def index_type(largest: int) -> type[np.unsignedinteger[Any]]:
     """Smallest of the two index types that the event walks are compiled for."""
@@ -67,18 +65,6 @@ def _scatter(flags: Any, start: int, stop: int, name: int, index: Any, count: An
 def _by_row(spikes: Any, columns: int, index: Any, count: Any) -> None:
     for m in prange(count.shape[0]):
         count[m] = append(spikes, m * columns, (m + 1) * columns, 0, index[m], 0)
-
-
-@jit(parallel=True)
-def _by_column(spikes: Any, columns: int, index: Any, count: Any) -> None:
-    rows = spikes.shape[0] // columns
-    for block in prange((columns + _COLUMNS - 1) // _COLUMNS):
-        k0 = block * _COLUMNS
-        k1 = min(k0 + _COLUMNS, columns)
-        mine = count[k0:k1]
-        mine[:] = 0
-        for m in range(rows):
-            _scatter(spikes, m * columns + k0, m * columns + k1, m, index[k0:k1], mine)
 
 
 @jit(parallel=True)
@@ -156,15 +142,6 @@ def by_row(spikes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     index = empty((rows, columns), index_type(columns))
     count = np.empty(rows, np.int64)
     _by_row(spikes.reshape(-1), columns, index, count)
-    return index, count
-
-
-def by_column(spikes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Per column k of spikes[M, K]: index[k, :count[k]] = the m that fired, ascending."""
-    rows, columns = spikes.shape
-    index = empty((columns, rows), index_type(rows))
-    count = np.empty(columns, np.int64)
-    _by_column(spikes.reshape(-1), columns, index, count)
     return index, count
 
 

@@ -26,8 +26,11 @@ def _named(builder: Any, index: Any, e: Any) -> Any:
     return builder.zext(which, WORD) if which.type.width < 64 else which
 
 
-def _gather(columns: int, scaled: bool) -> Any:
-    """Intrinsic that adds up rows of `m` named by a slice of `index` (optionally scaled)."""
+def _gather(columns: int, scaled: bool, stream: bool = False) -> Any:
+    """Intrinsic that adds up rows of `m` named by a slice of `index` (optionally scaled).
+
+    With `stream` the sums, aligned to a register, are written past the caches.
+    """
 
     def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
         if scaled:
@@ -83,7 +86,7 @@ def _gather(columns: int, scaled: bool) -> Any:
             total = builder.load(cells[0][part])
             for way in range(1, ways):
                 total = builder.fadd(total, builder.load(cells[way][part]))
-            v.store(total, p)
+            v.store(total, p, stream)
         return context.get_dummy_value()
 
     i = INDEX
@@ -110,6 +113,7 @@ def _gather(columns: int, scaled: bool) -> Any:
 
 gather = _gather(WIDE_PANEL, scaled=False)
 gather_narrow = _gather(NARROW_PANEL, scaled=False)
+gather_stream = _gather(WIDE_PANEL, scaled=False, stream=True)
 gather_scaled = _gather(WIDE_PANEL, scaled=True)
 gather_scaled_narrow = _gather(NARROW_PANEL, scaled=True)
 

@@ -94,7 +94,7 @@ def _interleave(builder: Any, a: Any, b: Any, high: bool) -> Any:
     return builder.shuffle_vector(a, b, mask)
 
 
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+def transposed(builder: Any, rows: list[Any]) -> list[Any]:
     """Transpose a square of vectors: log2(n) perfect shuffles."""
     half = len(rows) // 2
     for _ in range(half.bit_length()):
@@ -130,7 +130,7 @@ def transpose_strip(typing_context, a, a0, row_stride, depth, strip, s0):  # typ
                         rows.append(v.zero)
                         continue
                     rows.append(v.load(v.at(pa, builder.add(builder.mul(row_stride, WORD(r)), k))))
-                groups.append(_transposed(builder, rows))
+                groups.append(transposed(builder, rows))
             for i in range(v.lanes):
                 at = builder.mul(builder.add(k, WORD(i)), WORD(TILE_ROWS))
                 for g, columns in enumerate(groups):

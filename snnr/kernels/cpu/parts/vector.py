@@ -72,10 +72,14 @@ class Vectors:
         loaded.align = self.width
         return loaded
 
-    def store(self, value: Any, pointer: Any) -> None:
-        """One register, to an address aligned to an element."""
+    def store(self, value: Any, pointer: Any, stream: bool = False) -> None:
+        """One register, to an address aligned to an element; with `stream` to one aligned to a
+        register, past the caches."""
         stored = self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()))
-        stored.align = self.width
+        stored.align = REGISTER if stream else self.width
+        if stream:
+            one = self.builder.module.add_metadata([ir.IntType(32)(1)])
+            stored.set_metadata("nontemporal", one)
 
     def constant(self, value: float) -> Any:
         """A register that holds one value in every lane."""
