@@ -11,10 +11,10 @@ One floating dtype per call, that of the output; uint8 memory holds spikes, 0 or
 allocated by the caller and fully written unless the text says "adds to". What is absent is None.
 Numbers that nobody needs at once (losses, counts) are written to memory of one or few elements.
 
-NaN and infinity in activations reach the result through every weight that is not zero (where the
-weight is zero they may); a weight that is not finite may be passed over where its input is silent
-(`all_finite` tells). Arguments are trusted: shapes and dtypes are checked
-by the callers above.
+A product with an absent spike is no product: it passes over the weight, also one that is not
+finite. Elsewhere NaN and infinity in activations reach the result through weights that are not
+zero; through those that are zero they may or may not. Arguments are trusted: shapes and dtypes are
+checked by the callers above.
 """
 
 from dataclasses import dataclass, field

@@ -8,7 +8,7 @@ import pytest
 import snnr
 from snnr import functional as F
 from snnr import nn
-from snnr.tensor import Tensor
+from snnr.tensor import Parameter, Tensor
 
 
 @pytest.fixture(params=["cpu", "reference"])
@@ -98,6 +98,31 @@ def test_a_nan_weight_shows_where_its_input_fired(device: str, share: float) -> 
     assert found[0][0, 1, 2]
     assert not np.delete(found[0], 2, axis=2).any()
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("connectivity", [1.0, 0.05])
+@pytest.mark.parametrize("share", [0.05, 0.9])
+def test_an_absent_spike_passes_over_a_weight_that_is_not_finite(
+    device: str, share: float, connectivity: float
+) -> None:
+    """Whichever way the kernels go: over spikes, over survivors, dense or by Winograd."""
+    rng = np.random.default_rng(1)
+    spikes = (rng.random((2, 3, 40, 9, 9)) < share).astype(np.uint8)
+    w = normal(36, 40, 3, 3) * (rng.random((36, 40, 3, 3)) < connectivity)
+    w[:, 7] = 0
+    w[3, 7, 1, 2], w[5, 7, 0, 0] = np.nan, np.inf
+    spikes[:, :, 7] = 0
+    spikes[1, 2, 7, 4, 4] = 1
+    weight = Parameter(w.astype(np.float32), device=device)
+    weight.assign(w)
+    out = F.conv2d(Tensor(spikes, timesteps=2, device=device), weight, padding=1).numpy()
+    odd = np.argwhere(~np.isfinite(out))
+    np.testing.assert_array_equal(odd, [[1, 2, 3, 4, 3], [1, 2, 5, 5, 5]])
+    matrix = Parameter(w[:, :, 1, 2].astype(np.float32), device=device)
+    matrix.assign(w[:, :, 1, 2])
+    rows = Tensor(spikes[:, :, :, 4, 4].copy(), timesteps=2, device=device)
+    odd = np.argwhere(~np.isfinite(F.linear(rows, matrix).numpy()))
+    np.testing.assert_array_equal(odd, [[1, 2, 3]])
 
 
 @pytest.mark.parametrize("training", [True, False])

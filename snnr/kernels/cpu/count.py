@@ -33,11 +33,16 @@ def _all_finite(x: Any, finite: Any) -> None:
         finite[block] = _block_is_finite(x[block * BLOCK : (block + 1) * BLOCK])
 
 
-def all_finite(x: Array, flag: NDArray[np.uint8]) -> None:
-    """flag[0] becomes 0 where x has a value that is not finite."""
+def is_finite(x: Array) -> bool:
+    """Whether all values of x are finite."""
     finite = np.empty(-(-x.size // BLOCK), np.bool_)
     _all_finite(x.reshape(-1), finite)
-    flag[0] &= finite.all()
+    return bool(finite.all())
+
+
+def all_finite(x: Array, flag: NDArray[np.uint8]) -> None:
+    """flag[0] becomes 0 where x has a value that is not finite."""
+    flag[0] &= is_finite(x)
 
 
 def count_correct(rate: Array, labels: Array, count: Array) -> None:

@@ -7,6 +7,7 @@ product per kernel position; sums are made in float64 and rounded once.
 import numpy as np
 
 from snnr.kernels.operations import Hints, Pair
+from snnr.kernels.reference.linear import product
 from snnr.kernels.reference.types import Array
 
 
@@ -38,7 +39,7 @@ def conv2d(
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):
             seen = padded[_window(i, j, stride, out.shape[1:3])]
-            total += seen @ w[i, j].astype(np.float64)
+            total += product(seen, w[i, j], x.dtype == np.uint8)
     out[...] = total if bias is None else total + bias
 
 

@@ -11,6 +11,19 @@ def matmul(a: Array, b: Array, out: Array) -> None:
     out[...] = a.astype(np.float64) @ b.astype(np.float64)
 
 
+def product(x: Array, w: Array, spikes: bool) -> Array:
+    """x[..,K] @ w[K,O] in float64; a spike that is absent passes over its weights, also those that
+    are not finite."""
+    x, w = x.astype(np.float64), w.astype(np.float64)
+    odd = ~np.isfinite(w)
+    if not spikes or not odd.any():
+        return np.asarray(x @ w)
+    total = np.asarray(x @ np.where(odd, 0, w))
+    for k, o in np.argwhere(odd):
+        total[..., o] += np.where(x[..., k] != 0, w[k, o], 0)
+    return total
+
+
 def linear(
     x: Array,
     w: Array,
@@ -20,7 +33,7 @@ def linear(
     hints: Hints | None = None,
 ) -> None:
     """out[M,O] = scale * x[M,K] @ w[K,O] + bias[O]; x float or uint8."""
-    total = scale * (x.astype(np.float64) @ w.astype(np.float64))
+    total = scale * product(x, w, x.dtype == np.uint8)
     out[...] = total if bias is None else total + bias
 
 

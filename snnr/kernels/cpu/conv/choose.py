@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr.kernels.cpu.conv import patches, spikes, survivors, tiles, winograd
+from snnr.kernels.cpu.count import is_finite
 from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts import events
@@ -64,11 +65,15 @@ def conv2d(
     share = events.density(x) if binary else 1.0
     flat = stride == (1, 1)
     sparse = flat and hints and hints.connectivity <= min(SPARSE, SPARSE_TO_DENSITY * share)
+    few = binary and share <= SPIKE_DENSITY
+    if binary and (sparse or not few) and not is_finite(w):
+        # a spike that is absent passes over its weights, also those that are not finite
+        sparse, few = False, True
     if not binary and w[..., 0].size <= SMALL_PATCH:
         patches.conv(x, w, stride, padding, out)
     elif hints and sparse:
         survivors.conv(x, survivors_for(w, hints), w.shape[:2], padding, out)
-    elif binary and share <= SPIKE_DENSITY:
+    elif few:
         spikes.conv(x, w, stride, padding, out)
     elif flat:
         _dense(x, w, padding, out)

@@ -11,6 +11,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from snnr.kernels.cpu.count import is_finite
 from snnr.kernels.cpu.linear import bits, deviations, needed, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.linear.outer import outer
@@ -94,11 +95,15 @@ def _walk_spikes(
         # the way back needs the lists as well: they cost nothing here
         cost = _sparse_cost(rows, hints.connectivity, listed=True)
         if cost < min(DENSE * rows, SPIKE * spikes / max(inputs, 1)):
-            survivors.forward(words, survivors_for(w, hints), scale, bias, out)
-            return True
-    if few:
+            lists = survivors_for(w, hints)
+            if lists.finite:
+                survivors.forward(words, lists, scale, bias, out)
+                return True
+    # a spike that is absent passes over its weights, also those that are not finite
+    walked = few or (scale != 0 and not is_finite(w))
+    if walked:
         walk_lists(w, *events.by_row(x), None, scale, bias, out)
-    return few
+    return walked
 
 
 def _walk_floats(
