@@ -158,6 +158,8 @@ def test_ctrl_c_saves_and_exits_with_130(
         (("mnits",), 1, "did you mean mnist?"),
         (("none.npz",), 1, "no such file"),
         (("mnist", "--prior", "-1"), 2, "--prior"),
+        (("mnist", "--prior", "1e300"), 2, "--prior"),
+        (("mnist", "--prior", "1e-300"), 2, "prior (=1e-300) must be 0"),
         (("mnist", "--sparsity", "1.5"), 2, "--sparsity"),
         (("mnist", "--method", "magic"), 2, "'magic' is not one of grad-r, dense"),
         (("mnist", "--net", "resnet"), 2, "'resnet' is not one of mnist_fc"),
