@@ -238,3 +238,18 @@ def test_augmentation_is_on_only_when_it_was_asked_for(
     for option in ((), ("--no-augment",)):
         run("train", tiny_file, *short, *option, "--out", "a", "--overwrite")
         assert not snnr.load("a/checkpoint.h5").config["augment"]
+
+
+def test_a_network_that_dies_is_told_also_in_json(
+    answer: Answer, run: Run, tiny_file: Path, short: Options
+) -> None:
+    dead = (*short, "--prior", 3)
+    result = run("train", tiny_file, *dead, "--out", "a", "-q")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: after epoch ")
+    assert "_linear" in line
+    assert "lower prior (=3)" in line
+    value = answer("train", tiny_file, *dead, "--out", "b", "-q")
+    assert len(value["warnings"]) == 1
+    assert value["connectivity"] == 0
+    assert answer("train", tiny_file, *short, "--out", "c", "-q")["warnings"] == []
