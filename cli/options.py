@@ -80,9 +80,9 @@ def _kind(fields: list[Field[Any]]) -> click.ParamType:
         values = {one.metadata[key] for one in fields}
         return values.pop() if len(values) == 1 else None
 
-    least, above, below = agreed("least"), agreed("above"), agreed("below")
+    least, most, above, below = map(agreed, ("least", "most", "above", "below"))
     kind = click.IntRange if isinstance(first.default, int) else click.FloatRange
     return kind(
         min=above if least is None else least, min_open=least is None and above is not None,
-        max=below, max_open=below is not None,
+        max=below if most is None else most, max_open=most is None and below is not None,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 from snnr.cli.common import say
 
+from snnr.errors import printable
 from snnr.training import Callback, Trainer
 
 _REFRESH = 0.1  # seconds between two states of the bar
@@ -72,6 +73,13 @@ class Display(Callback):
         """Take the bar away."""
         if self.terminal:
             say("\r\x1b[K", nl=False)
+
+
+class Warnings(Callback):
+    """Says what is wrong with the network, also where nobody asked for progress."""
+
+    def warning(self, trainer: Trainer, text: str) -> None:
+        say(printable(f"warning: after epoch {trainer.epoch}, {text}"))
 
 
 class Downloads:

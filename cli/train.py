@@ -95,10 +95,9 @@ def command(
         else:
             # with --overwrite the first checkpoint takes the place of the old run's
             trainer = _started(checkpoint, settings, quiet)
-        if not quiet:
-            from snnr.cli.progress import Display
+        from snnr.cli.progress import Display, Warnings
 
-            trainer.callbacks.append(Display())
+        trainer.callbacks += [Warnings()] if quiet else [Display(), Warnings()]
         trainer.fit()
     _report(trainer, as_json)
 
@@ -181,6 +180,7 @@ def _report(trainer: "Trainer", as_json: bool) -> None:
                 "layers": layers,
                 **origin,
                 "checkpoint": str(trainer.checkpoint),
+                "warnings": trainer.warnings,
             }
         )
         return

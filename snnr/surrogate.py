@@ -4,7 +4,6 @@ Each is a pair (primitive, derivative) of x = h - v_threshold, with steepness `a
 g -> 0 and 1, so that the area under g' is 1. The formulas stand in `snnr.kernels.rules`.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,9 @@ import numpy as np
 from snnr.errors import ConfigError
 from snnr.kernels import rules
 from snnr.kernels.reference import surrogate as arrays
+
+#: steeper ones overflow float32 where they are squared
+_STEEPEST = 1e15
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Function = Callable[[Array, float], Array]
@@ -54,10 +56,10 @@ class Surrogate:
                 f"surrogate (={self.name!r}, id={self.id}) must be one of {_choices()} "
                 "with its own id; use a factory such as snnr.surrogate.ATan(alpha=2.0)"
             )
-        if not (self.alpha > 0 and math.isfinite(self.alpha)):
+        if not 0 < self.alpha <= _STEEPEST:
             raise ConfigError(
                 f"alpha (={self.alpha}) of surrogate {self.name!r} must be a finite number "
-                f"above 0; surrogates and their usual alpha: {_choices()}"
+                f"above 0, at most {_STEEPEST:g}; surrogates and their usual alpha: {_choices()}"
             )
 
     def primitive(self, x: Any) -> Array:

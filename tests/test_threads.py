@@ -109,6 +109,7 @@ def test_a_layer_that_the_host_program_started() -> None:
         ({"NUMBA_THREADING_LAYER": "omp"}, "", ["omp", "passive"]),
         ({"NUMBA_THREADING_LAYER": "omp", "OMP_WAIT_POLICY": "active"}, "", ["omp", "active"]),
         ({"NUMBA_THREADING_LAYER": "workqueue"}, "", ["workqueue", None]),
+        ({"NUMBA_THREADING_LAYER": "tbb"}, "", ["tbb", None]),
         ({"NUMBA_THREADING_LAYER": "default"}, "", ["default", "passive"]),
         ({}, "import numba; numba.config.THREADING_LAYER = 'safe'", ["safe", "passive"]),
     ],

@@ -42,7 +42,6 @@ VERSION = 2
 
 #: more weights than this in one network are refused before anything is allocated (2 GiB)
 MAX_WEIGHTS = 1 << 29
-MAX_TIMESTEPS = 1 << 16
 
 #: columns of /history with one number per epoch
 COLUMNS = (

@@ -21,6 +21,7 @@ from snnr.checkpoint.sheet import Sheet, write_attributes
 from snnr.errors import CheckpointError, ConfigError, SnnrError
 from snnr.hdf5 import Source
 from snnr.nn import LAYERS, Layer, Sequential, Spec, build, describe
+from snnr.nn.checks import MAX_TIMESTEPS
 from snnr.tensor import Stored
 
 _MAX_LAYERS = 10_000
@@ -130,9 +131,9 @@ def _is_described(entry: Any) -> bool:
 
 
 def _steps(source: Source, where: str, steps: Any) -> None:
-    whole = type(steps) is int and 1 <= steps <= layout.MAX_TIMESTEPS
+    whole = type(steps) is int and 1 <= steps <= MAX_TIMESTEPS
     if steps is not None and not whole:
-        source.fail(where, f"has T={steps!r}, expected 1..{layout.MAX_TIMESTEPS}")
+        source.fail(where, f"has T={steps!r}, expected 1..{MAX_TIMESTEPS}")
 
 
 def _declared(

@@ -9,7 +9,7 @@ import numpy as np
 from snnr.checkpoint import layout
 from snnr.checkpoint.networks import place
 from snnr.checkpoint.sheet import Sheet, write_attributes
-from snnr.errors import CheckpointError, ConfigError, SnnrError
+from snnr.errors import CheckpointError, ConfigError
 from snnr.hdf5 import Source
 from snnr.nn import Layer, Sequential
 from snnr.optim import METHODS, Kept, Optimizer
@@ -71,9 +71,10 @@ def read_optimizer(source: Source, network: Sequential) -> Optimizer:
     source.budget.take(entry * sum(p.size for p in params), "/optimizer")
     try:
         settings = {name: told[name] for name in kind.setting_names() if name in told}
-        optimizer = kind(params, **settings)
-    except (SnnrError, TypeError, ValueError, OverflowError) as error:
+        kind.SETTINGS(**settings)
+    except ConfigError as error:
         source.fail("/optimizer", f"has settings that make no sense: {error}")
+    optimizer = kind(params, **settings)
     optimizer.step_count = layout.read_natural(source, group, "step")
     for p in optimizer.params:
         inside = group

@@ -89,7 +89,9 @@ def settle() -> None:
         return
     if config.THREADING_LAYER == "default" and "NUMBA_THREADING_LAYER" not in os.environ:
         config.THREADING_LAYER = _best()
-    elif config.THREADING_LAYER not in ("tbb", "workqueue"):
+    elif config.THREADING_LAYER == "tbb":
+        _load_tbb()  # Numba alone does not look where the wheel puts it
+    elif config.THREADING_LAYER != "workqueue":
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 

@@ -10,6 +10,7 @@ from snnr.errors import ConfigError
 from snnr.kernels import philox_blocks
 from snnr.nn.arrays import Seed, Shape, _Empty, generator
 from snnr.nn.base import Layer
+from snnr.nn.checks import number
 from snnr.tensor import Tensor
 
 
@@ -30,6 +31,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5, rng: Seed | _Empty = None) -> None:
+        p = number("Dropout", "p", p)
         if not 0 <= p < 1:
             raise ConfigError(f"Dropout: p (={p}) must lie in [0, 1)")
         self.p = p

@@ -7,6 +7,7 @@ from snnr.errors import ConfigError
 from snnr.functional import Neuron
 from snnr.nn.arrays import Shape
 from snnr.nn.base import Layer
+from snnr.nn.checks import number, steps
 from snnr.surrogate import Surrogate
 from snnr.surrogate import get as get_surrogate
 from snnr.tensor import Tensor
@@ -34,6 +35,8 @@ class IF(Layer):
         T: int | None = None,
         smooth: bool = False,
     ) -> None:
+        v_threshold = number(self.kind, "v_threshold", v_threshold)
+        v_reset = None if v_reset is None else number(self.kind, "v_reset", v_reset)
         if v_reset is not None and v_reset >= v_threshold:
             raise ConfigError(
                 f"{self.kind}: v_reset (={v_reset}) must lie below v_threshold (={v_threshold})"
@@ -46,7 +49,7 @@ class IF(Layer):
         self.v_reset = v_reset
         self.surrogate = get_surrogate(surrogate)
         self.detach_reset = detach_reset
-        self.T = T
+        self.T = steps(self.kind, T)
         self.smooth = smooth
 
     def _common(self) -> dict[str, Any]:
@@ -101,6 +104,7 @@ class LIF(IF):
         T: int | None = None,
         smooth: bool = False,
     ) -> None:
+        tau = number("LIF", "tau", tau)
         if not tau > 1:
             raise ConfigError(f"LIF: tau (={tau}) must be greater than 1; without leak use IF")
         super().__init__(v_threshold, v_reset, surrogate, detach_reset, T, smooth)

@@ -7,7 +7,7 @@ from snnr.errors import ConfigError, ShapeError
 from snnr.layout import Layout
 from snnr.nn.arrays import Seed, Shape, Spec, _Empty, constant
 from snnr.nn.base import Layer
-from snnr.nn.weights import positive
+from snnr.nn.checks import number, whole
 from snnr.tensor import Buffer, Parameter, Tensor
 
 
@@ -30,11 +30,12 @@ class BatchNorm(Layer):
         momentum: float = 0.1,
         rng: Seed | _Empty = None,
     ) -> None:
+        eps, momentum = number(self.kind, "eps", eps), number(self.kind, "momentum", momentum)
         if not 0 < momentum <= 1 or not eps > 0:
             raise ConfigError(
                 f"{self.kind}: momentum (={momentum}) must lie in (0, 1] and eps (={eps}) be > 0"
             )
-        self.num_features = num_features
+        self.num_features = whole(self.kind, num_features=num_features)
         self.eps = eps
         self.momentum = momentum
         self.own(self.declare(num_features=num_features), rng)
@@ -42,7 +43,7 @@ class BatchNorm(Layer):
     @classmethod
     def declare(cls, **settings: Any) -> dict[str, Spec]:
         count = settings["num_features"]
-        positive(cls.__name__, num_features=count)
+        whole(cls.__name__, num_features=count)
         plain, zero, one = Layout.PLAIN, constant(0), constant(1)
         return {
             "scale": Spec("scale", (count,), plain, one),

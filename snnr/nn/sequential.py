@@ -10,6 +10,7 @@ from snnr import functional as F
 from snnr.errors import ConfigError, ShapeError
 from snnr.nn.arrays import Shape
 from snnr.nn.base import Layer
+from snnr.nn.checks import steps
 from snnr.nn.neuron import IF
 from snnr.nn.shape import MaxPool2d
 from snnr.nn.stages import Stage, grouped
@@ -31,7 +32,7 @@ class Sequential(Layer):
 
     Raises
     ------
-    ConfigError : no layers, or a layer or parameter that stands in two places.
+    ConfigError : no layers, a layer or parameter that stands in two places, or a T out of bounds.
     DeviceError : the device does not exist here.
     """
 
@@ -42,7 +43,7 @@ class Sequential(Layer):
             if not isinstance(layer, Layer):
                 raise ConfigError(f"Sequential: {layer!r} is no layer (snnr.nn.Layer)")
         self.in_order = list(layers)
-        self.T = T
+        self.T = T = steps("Sequential", T)
         self._stages = grouped(self.in_order)
         self.call("")
         if T is not None:

@@ -7,7 +7,7 @@ from snnr.errors import ShapeError
 from snnr.functional.pool import pooled
 from snnr.nn.arrays import Shape
 from snnr.nn.base import Layer
-from snnr.nn.weights import positive
+from snnr.nn.checks import MAX_POOL, MAX_STRIDE, whole
 from snnr.tensor import Tensor
 
 
@@ -15,10 +15,9 @@ class MaxPool2d(Layer):
     """Max pooling without padding, floor mode; stride defaults to kernel_size."""
 
     def __init__(self, kernel_size: int = 2, stride: int | None = None) -> None:
-        positive(self.kind, kernel_size=kernel_size)
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        positive(self.kind, stride=self.stride)
+        self.kernel_size = whole(self.kind, most=MAX_POOL, kernel_size=kernel_size)
+        step = self.kernel_size if stride is None else stride
+        self.stride = whole(self.kind, most=MAX_STRIDE, stride=step)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 3 or min(shape[1:]) < self.kernel_size:
@@ -53,8 +52,7 @@ class Voting(Layer):
     """Each class is the mean of `group` neighbouring outputs."""
 
     def __init__(self, group: int = 10) -> None:
-        positive(self.kind, group=group)
-        self.group = group
+        self.group = whole(self.kind, group=group)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1 or shape[0] % self.group:

@@ -3,24 +3,16 @@
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from snnr import functional as F
-from snnr.errors import ConfigError, ShapeError
+from snnr.errors import ShapeError
 from snnr.functional.conv import output_size
 from snnr.layout import Layout
 from snnr.nn.arrays import Seed, Shape, Spec, _Empty, uniform
 from snnr.nn.base import Layer
+from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, whole
 from snnr.tensor import Parameter, Tensor
-
-
-def positive(layer: str, **values: Any) -> None:
-    """Refuse what is not a whole number of at least 1."""
-    for name, value in values.items():
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or value < 1:
-            raise ConfigError(f"{layer}: {name} (={value!r}) must be a whole number, at least 1")
 
 
 def _specs(shape: Shape, layout: Layout, bias: bool) -> dict[str, Spec]:
@@ -49,14 +41,14 @@ class Linear(Layer):
         bias: bool = True,
         rng: Seed | _Empty = None,
     ) -> None:
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = whole("Linear", in_features=in_features)
+        self.out_features = whole("Linear", out_features=out_features)
         self.own(self.declare(in_features=in_features, out_features=out_features, bias=bias), rng)
 
     @classmethod
     def declare(cls, **settings: Any) -> dict[str, Spec]:
         inputs, outputs = settings["in_features"], settings["out_features"]
-        positive("Linear", in_features=inputs, out_features=outputs)
+        whole("Linear", in_features=inputs, out_features=outputs)
         return _specs((outputs, inputs), Layout.LINEAR, settings.get("bias", True))
 
     def settings(self) -> dict[str, Any]:
@@ -97,14 +89,11 @@ class Conv2d(Layer):
         bias: bool = True,
         rng: Seed | _Empty = None,
     ) -> None:
-        positive("Conv2d", stride=stride)
-        if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
-            raise ConfigError(f"Conv2d: padding (={padding!r}) must be a whole number, at least 0")
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.padding = padding
+        self.in_channels = whole("Conv2d", in_channels=in_channels)
+        self.out_channels = whole("Conv2d", out_channels=out_channels)
+        self.kernel_size = whole("Conv2d", kernel_size=kernel_size)
+        self.stride = whole("Conv2d", most=MAX_STRIDE, stride=stride)
+        self.padding = whole("Conv2d", least=0, most=MAX_PADDING, padding=padding)
         sizes = {
             "in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size,
         }  # fmt: skip
@@ -114,7 +103,7 @@ class Conv2d(Layer):
     def declare(cls, **settings: Any) -> dict[str, Spec]:
         inputs, outputs = settings["in_channels"], settings["out_channels"]
         taps = settings.get("kernel_size", 3)
-        positive("Conv2d", in_channels=inputs, out_channels=outputs, kernel_size=taps)
+        whole("Conv2d", in_channels=inputs, out_channels=outputs, kernel_size=taps)
         return _specs((outputs, inputs, taps, taps), Layout.CONV, settings.get("bias", True))
 
     def settings(self) -> dict[str, Any]:

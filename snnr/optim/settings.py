@@ -8,6 +8,8 @@ import math
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
+import numpy as np
+
 from snnr.errors import ConfigError
 
 
@@ -16,6 +18,7 @@ def setting(
     help: str,
     *,
     least: float | None = None,
+    most: float | None = None,
     below: float | None = None,
     above: float | None = None,
     choices: tuple[str, ...] = (),
@@ -23,8 +26,8 @@ def setting(
 ) -> Any:
     """A field of a record: its bounds, what it means, and whether it is an option of `train`."""
     metadata = {
-        "help": help, "least": least, "below": below, "above": above, "choices": choices,
-        "option": option,
+        "help": help, "least": least, "most": most, "below": below, "above": above,
+        "choices": choices, "option": option,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -40,7 +43,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            value = getattr(self, one.name)
+            value = _plain(getattr(self, one.name))
+            object.__setattr__(self, one.name, value)
             expected = _complaint(one, value)
             if expected:
                 raise ConfigError(f"{one.name} (={value!r}) must be {expected}")
@@ -58,21 +62,30 @@ class Settings:
         return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
 
 
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy as Python's own, which JSON takes."""
+    if isinstance(value, tuple | list):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _complaint(one: Field[Any], value: Any) -> str | None:
     """What a value should be, if it is not."""
     bounds = one.metadata
     if bounds["choices"]:
-        return None if value in bounds["choices"] else f"one of {', '.join(bounds['choices'])}"
+        known = isinstance(value, str) and value in bounds["choices"]
+        return None if known else f"one of {', '.join(bounds['choices'])}"
     parts = value if isinstance(one.default, tuple) else (value,)
     if isinstance(one.default, tuple) and (
-        not isinstance(value, tuple | list) or len(value) != len(one.default)
+        not isinstance(value, tuple) or len(value) != len(one.default)
     ):
         return f"{len(one.default)} numbers"
-    least, below, above = bounds["least"], bounds["below"], bounds["above"]
+    least, most, below, above = (bounds[key] for key in ("least", "most", "below", "above"))
     words = [
         *([f"at least {least:g}"] if least is not None else []),
         *([f"greater than {above:g}"] if above is not None else []),
         *([f"less than {below:g}"] if below is not None else []),
+        *([f"at most {most:g}"] if most is not None else []),
     ]
     for part in parts:
         number = isinstance(part, int | float) and not isinstance(part, bool)
@@ -80,6 +93,7 @@ def _complaint(one: Field[Any], value: Any) -> str | None:
             not number
             or not math.isfinite(part)
             or (least is not None and part < least)
+            or (most is not None and part > most)
             or (above is not None and part <= above)
             or (below is not None and part >= below)
         ):
@@ -91,11 +105,15 @@ def _complaint(one: Field[Any], value: Any) -> str | None:
 class AdamSettings(Settings):
     """Adam (Kingma & Ba, ICLR 2015)."""
 
-    lr: float = setting(1e-3, "Learning rate.", least=0, option=True)
+    lr: float = setting(1e-3, "Learning rate.", least=0, most=1e38, option=True)
     betas: tuple[float, float] = setting(
         (0.9, 0.999), "Decay of the two moments.", least=0, below=1
     )
-    eps: float = setting(1e-8, "Added to the root of the second moment.", above=0)
+    eps: float = setting(1e-8, "Added to the root of the second moment.", least=1e-30, most=1e30)
+
+
+#: of priors that are not 0
+_WEAKEST = 1e-30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +121,7 @@ class GradRSettings(AdamSettings):
     """Grad R (Chen et al., IJCAI 2021)."""
 
     prior: float = setting(
-        1e-3, "Strength of the sparse prior; larger prunes more.", least=0, option=True
+        1e-3, "Strength of the sparse prior; larger prunes more.", least=0, most=1e15, option=True
     )
     sparsity: float = setting(
         0.95, "Share of connections that the prior expects to go.", least=0.5, below=1, option=True
@@ -111,6 +129,14 @@ class GradRSettings(AdamSettings):
     form: str = setting("adam", "Form of the update.", choices=("adam", "sgd"))
 
     DERIVED = ("mu",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 < self.prior < _WEAKEST:
+            raise ConfigError(
+                f"prior (={self.prior!r}) must be 0, which switches it off, or at least "
+                f"{_WEAKEST:g}: its location ln(2 - 2 sparsity)/prior would leave float32"
+            )
 
     @property
     def mu(self) -> float:

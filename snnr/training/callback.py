@@ -24,5 +24,9 @@ class Callback:
     def epoch(self, trainer: "Trainer", row: Mapping[str, Any]) -> None:
         """After each epoch, with its row of the history."""
 
+    def warning(self, trainer: "Trainer", text: str) -> None:
+        """After an epoch at whose end something is wrong with the network that was not before (see
+        `Trainer.warnings`)."""
+
     def stopping(self) -> None:
         """When a signal asks to stop (Ctrl-C); the step that runs is finished first."""

@@ -22,6 +22,7 @@ from snnr.tensor import Tensor
 from snnr.training.callback import Callback
 from snnr.training.diagnosis import first_not_finite
 from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
+from snnr.training.health import ailments
 from snnr.training.losses import loss_function
 from snnr.training.state import TrainingState
 from snnr.training.step import Step
@@ -171,6 +172,21 @@ class Trainer:
         """Mean training loss of the steps of this epoch; waits for the device."""
         return self.state.mean_loss
 
+    @property
+    def warnings(self) -> list[str]:
+        """What was wrong with the network at the end of the last epoch, in sentences that say what
+        to try: a layer without a connection or without a spike, guesses."""
+        if not self.history["epoch"]:
+            return []
+        row = {
+            key: {name: column[-1] for name, column in columns.items()}
+            if isinstance(columns, dict)
+            else columns[-1]
+            for key, columns in self.history.items()
+        }
+        settings = self.optimizer.settings.as_dict()
+        return ailments(row, self.samples.classes, self.samples.test.count, settings)
+
     def fit(self) -> dict[str, Any]:
         """Train up to `epochs` and return the history.
 
@@ -237,10 +253,14 @@ class Trainer:
         result = self._evaluate(stop)
         state.seconds = time.perf_counter() - started
         row = self._row(result)
+        before = self.warnings
         state.finish(row)
         self.save()
         for callback in self.callbacks:
             callback.epoch(self, row)
+            for text in self.warnings:
+                if text not in before:
+                    callback.warning(self, text)
 
     def _take(self, order: NDArray[np.int64]) -> None:
         start = self.position * self.batch_size

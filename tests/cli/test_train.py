@@ -158,6 +158,8 @@ def test_ctrl_c_saves_and_exits_with_130(
         (("mnits",), 1, "did you mean mnist?"),
         (("none.npz",), 1, "no such file"),
         (("mnist", "--prior", "-1"), 2, "--prior"),
+        (("mnist", "--prior", "1e300"), 2, "--prior"),
+        (("mnist", "--prior", "1e-300"), 2, "prior (=1e-300) must be 0"),
         (("mnist", "--sparsity", "1.5"), 2, "--sparsity"),
         (("mnist", "--method", "magic"), 2, "'magic' is not one of grad-r, dense"),
         (("mnist", "--net", "resnet"), 2, "'resnet' is not one of mnist_fc"),
@@ -236,3 +238,18 @@ def test_augmentation_is_on_only_when_it_was_asked_for(
     for option in ((), ("--no-augment",)):
         run("train", tiny_file, *short, *option, "--out", "a", "--overwrite")
         assert not snnr.load("a/checkpoint.h5").config["augment"]
+
+
+def test_a_network_that_dies_is_told_also_in_json(
+    answer: Answer, run: Run, tiny_file: Path, short: Options
+) -> None:
+    dead = (*short, "--prior", 3)
+    result = run("train", tiny_file, *dead, "--out", "a", "-q")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: after epoch ")
+    assert "_linear" in line
+    assert "lower prior (=3)" in line
+    value = answer("train", tiny_file, *dead, "--out", "b", "-q")
+    assert len(value["warnings"]) == 1
+    assert value["connectivity"] == 0
+    assert answer("train", tiny_file, *short, "--out", "c", "-q")["warnings"] == []

@@ -1,5 +1,6 @@
 """Mutated files of every format, in children with limits of time and memory."""
 
+import os
 import queue
 import subprocess
 import sys
@@ -28,7 +29,8 @@ def _child(row: Row, name: str, seed: int, first: int, last: int) -> int:
     with (
         tempfile.TemporaryFile("w+") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=_WORKER.parent
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=_WORKER.parent,
+            env=os.environ | {"PYTHONMALLOC": "debug"},  # notices who writes beside a buffer
         ) as process,
     ):
         number = _follow(row, process, seed, first - 1)
