@@ -120,7 +120,7 @@ def network(tensors, neuron, held=(None, None)):
 
 
 NETWORK = [flat(3, 2, 6, 6), flat(6, 2, 3, 3), flat(6), flat(6), flat(8, 54)]
-DEVICES = ["reference", "cpu"]
+DEVICES = ["reference", pytest.param("cpu", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("v_reset", [0.0, None])

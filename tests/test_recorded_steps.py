@@ -69,8 +69,8 @@ CASES = [
     pytest.param("reference", np.float64, 1e-11, False, id="reference"),
     pytest.param("cpu", np.float32, 2e-5, False, id="cpu"),
     pytest.param("cpu", np.float32, 2e-5, True, id="cpu-fused"),
-    pytest.param("cpu", np.float64, 1e-11, False, id="cpu-float64"),
-    pytest.param("cpu", np.float64, 1e-11, True, id="cpu-float64-fused"),
+    pytest.param("cpu", np.float64, 1e-11, False, id="cpu-float64", marks=pytest.mark.slow),
+    pytest.param("cpu", np.float64, 1e-11, True, id="cpu-float64-fused", marks=pytest.mark.slow),
 ]
 
 

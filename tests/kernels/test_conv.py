@@ -99,6 +99,7 @@ def test_conv2d_weight_grad(kernels, case, kind):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "uint8"])
 def test_float64(kernels, dtype):
     generator = np.random.default_rng(3)

@@ -120,6 +120,7 @@ def test_bias_grad(kernels, shape):
     compare(kernels, "bias_grad", ("db",), floor=1.0, dy=dy, db=np.empty(shape[1], np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "uint8"])
 def test_float64(kernels, dtype):
     generator = np.random.default_rng(5)

@@ -55,6 +55,7 @@ def test_smooth_lif(kernels, kind, held, static):
     run_both(kernels, SMOOTH[kind], shape, static, mask)
 
 
+@pytest.mark.slow
 def test_float64(kernels):
     shape, nothing = (4, 5, 3), None
     held = held_reset(np.random.default_rng(1), shape, np.float64)
@@ -205,6 +206,7 @@ def test_lif_pool(kernels, kind, shape, static):
     run_pool(kernels, kind, shape, static, np.float32)
 
 
+@pytest.mark.slow
 def test_lif_pool_float64(kernels):
     run_pool(kernels, "paper", (4, 2, 5, 7, 3), False, np.float64)
 

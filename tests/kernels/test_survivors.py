@@ -22,7 +22,7 @@ SHAPES = [
     (3, 0, 20),
     (3, 5, 0),
 ]
-DTYPES = [np.float32, np.float64]
+DTYPES = [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)]
 
 
 def expected(operation, outputs, **arguments):
