@@ -40,44 +40,47 @@ def arguments() -> argparse.Namespace:
     add("--work", action="append", choices=list(WORKS), help="default: csnn and mnist_fc")
     add("--peer", action="append", default=[], help="dense contender to run beside snnr")
     add("--peer-python", default=sys.executable, help="interpreter that has the peers")
-    add("--rounds", type=int, default=6, help="turns at every point")
+    add("--rounds", type=int, default=6, help="turns of every point, which alternate")
     add("--threads", type=int, default=2, help="cores to use")
-    add("--patience", type=float, default=0, help="seconds a point may repeat disturbed turns")
+    add("--patience", type=float, default=0, help="seconds a curve may repeat disturbed turns")
     add("--json", type=Path, help="write everything measured to this file")
     add("--png", type=Path, help="draw a chart (needs matplotlib)")
     return parser.parse_args()
 
 
-def point(
-    work: Work, density: float, connectivity: float, args: argparse.Namespace, cpus: set[int]
+def curve(
+    work: Work, points: list[tuple[float, float]], args: argparse.Namespace, cpus: set[int]
 ) -> list[dict[str, Any]]:
-    """Step times of all contenders at one density and connectivity."""
+    """Step times of all contenders at each (density, connectivity), all of them in turns: the
+    machine's speed drifts, and a point is worth what it is beside the others."""
     # a folder of its own: a dozen workloads are too much for the cache
     folder = tempfile.TemporaryDirectory()
-    path = workloads.prepare(work, density, connectivity, Path(folder.name))
-    processes: list[Process] = []
+    processes: list[tuple[Process, float, float]] = []
     quiet = Quiet()
     told = []
     try:
         chosen, notes = pick(["snnr", *args.peer], work.name, args.peer_python)
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-        for name, python in chosen:
-            process = Process(name, python, path, cpus)
-            processes.append(process)
-            process.first = process.probe()
-            process.steps(2)
+        for density, connectivity in points:
+            path = workloads.prepare(work, density, connectivity, Path(folder.name))
+            for name, python in chosen:
+                process = Process(name, python, path, cpus)
+                processes.append((process, density, connectivity))
+                process.first = process.probe()
+                process.steps(2)
+            path.unlink()
         ends = time.perf_counter() + args.patience
         for _ in range(args.rounds):
-            for process in processes:
-                others = [p for p in processes if p is not process]
+            for process, *_ in processes:
+                others = [p for p, *_ in processes if p is not process]
                 times, part = turn(process, others, STEPS_A_TURN[work.name], cpus)
                 while part.disturbed() and time.perf_counter() < ends:
                     time.sleep(1)
                     times, part = turn(process, others, STEPS_A_TURN[work.name], cpus)
                 process.times += times
                 quiet.add(part)
-        for process in processes:
+        for process, density, connectivity in processes:
             last = process.probe()
             told.append(
                 {
@@ -92,7 +95,7 @@ def point(
                 }
             )
     finally:
-        for process in processes:
+        for process, *_ in processes:
             process.close()
         folder.cleanup()
     return told
@@ -161,11 +164,9 @@ def main() -> int:
         work = dataclasses.replace(WORKS[name], lr=1e-8, prior=0.0)
         kinds: dict[str, list[dict[str, Any]]] = {"connectivity": [], "density": []}
         series[name] = kinds
-        for connectivity in CONNECTIVITY:
-            kinds["connectivity"] += point(work, 0.1, connectivity, args, cpus)
+        kinds["connectivity"] = curve(work, [(0.1, c) for c in CONNECTIVITY], args, cpus)
         show(work, "connectivity", kinds["connectivity"])
-        for density in DENSITY:
-            kinds["density"] += point(work, density, 1.0, args, cpus)
+        kinds["density"] = curve(work, [(d, 1.0) for d in DENSITY], args, cpus)
         show(work, "spike density", kinds["density"])
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
