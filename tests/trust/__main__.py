@@ -8,6 +8,7 @@ of it (`test_quick.py`).
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +32,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="parts with this word in their name")
     given = parser.parse_args()
+    # a shell has its background jobs ignore Ctrl-C, and their trainings would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parts: dict[str, Callable[[], Row]] = {"disk": lambda: faults.disk(given.levels)}
     for name in FORMATS:
         parts[f"fuzz {name}"] = lambda name=name: fuzz(name, given.inputs, given.seed)

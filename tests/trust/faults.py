@@ -138,7 +138,12 @@ def _start(folder: Path, name: str, out: str, epochs: int) -> "subprocess.Popen[
 
 
 def _wait(process: "subprocess.Popen[str]") -> tuple[str, str]:
-    return process.communicate(timeout=_LONGEST)
+    """stdout and stderr; what does not end is ended, which shows in the exit code."""
+    try:
+        return process.communicate(timeout=_LONGEST)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()
 
 
 def _killed_after(process: "subprocess.Popen[str]", seconds: float) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from .table import Row
 
 _WORKER = Path(__file__).with_name("worker.py")
-_PATIENCE = 30.0  # seconds for one input, on a machine that does other things as well
+_PATIENCE = 60.0  # seconds without a word: the worker ends itself before, and says where it was
 
 
 def fuzz(name: str, inputs: int, seed: int) -> Row:
@@ -38,8 +38,10 @@ def _child(row: Row, name: str, seed: int, first: int, last: int) -> int:
             return number + 2
         if process.returncode != 0:
             stderr.seek(0)
-            text = stderr.read().strip().splitlines()[-1:]
-            row.fail(f"input {number + 1} of {seed=} ends the process: {process.returncode} {text}")
+            text = " ".join(stderr.read().split())
+            where = text[text.find("Timeout (") :][:600] if "Timeout (" in text else text[-200:]
+            ended = f"ends the process: {process.returncode} {where}"
+            row.fail(f"input {number + 1} of {seed=} {ended}")
             return number + 2
     return last
 

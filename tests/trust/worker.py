@@ -5,6 +5,7 @@
 prints a line per input: its number, then "accepted", "refused" or "failed" and why.
 """
 
+import faulthandler
 import os
 import resource
 import sys
@@ -20,6 +21,8 @@ from snnr.budget import BASE
 
 #: beyond what a file may ask for: copies on the way, and what Python itself takes
 _SLACK = 400 << 20
+#: seconds for one input, on a machine that does other things as well
+_PATIENCE = 30.0
 
 
 def main() -> None:
@@ -33,6 +36,7 @@ def main() -> None:
         before = form.read(path)
         peak = _peak()
         for number in range(first, last):
+            faulthandler.dump_traceback_later(_PATIENCE, exit=True)
             content, only_bytes = mutate(name, sound, number, seed)
             path.write_bytes(content)
             print(number, end=" ", flush=True)
