@@ -11,7 +11,8 @@ on (`OMP_NUM_THREADS` does not count). The number in use can be lowered later, a
 belongs to the *calling Python thread*: another thread starts with the whole pool.
 
 A forked child inherits the pool without its threads. TBB and workqueue notice and start new ones;
-GNU OpenMP ends the child, so there the operations are replaced by an error (`refuse_after_fork`).
+GNU OpenMP ends the child, and TBB may hang in one that was forked beside other Python threads, so
+there the operations are replaced by an error (`refuse_after_fork`).
 Locks that a thread may hold for long are taken around a fork, so that no child inherits one that
 nobody will release.
 """
@@ -39,6 +40,8 @@ _TBB_NAMES = {"linux": "libtbb.so.12", "darwin": "libtbb.12.dylib", "win32": "tb
 #: the oldest TBB that Numba's layer works with: 2021 update 6
 _TBB_INTERFACE = 12060
 _settled = False
+#: whether other Python threads were alive at the last fork
+_beside_others = False
 _turn = threading.RLock()
 #: taken around a fork, in the order in which an operation takes them
 _held_over_fork: list[Any] = [_turn, global_compiler_lock]
@@ -153,13 +156,16 @@ def refuse_after_fork(functions: MutableMapping[str, Any], names: Iterable[str])
 
 def _refused(*args: Any, **kwargs: Any) -> None:
     raise DeviceError(
-        "this process was forked from one whose kernels already ran on OpenMP, which cannot go on "
-        "in a forked process: start it with multiprocessing.get_context('spawn') or 'forkserver', "
-        "or use the threading layer tbb (pip install tbb), which survives a fork"
+        "this process was forked from one whose kernels already ran on OpenMP, or on TBB beside "
+        "other Python threads, which cannot go on in a forked process: start it with "
+        "multiprocessing.get_context('spawn') or 'forkserver', or fork from the only thread with "
+        "the threading layer tbb (pip install tbb), which survives that"
     )
 
 
 def _before_fork() -> None:
+    global _beside_others
+    _beside_others = threading.active_count() > 1
     for lock in _held_over_fork:
         lock.acquire()
 
@@ -171,7 +177,9 @@ def _after_fork() -> None:
 
 def _in_child() -> None:
     _after_fork()
-    if layer() == "omp" and sys.platform.startswith("linux"):
+    # TBB waits for ever, now and then, where another thread was computing
+    stuck = layer() == "omp" or (layer() == "tbb" and _beside_others)
+    if stuck and sys.platform.startswith("linux"):
         for functions, names in _to_refuse:
             functions.update(dict.fromkeys(names, _refused))
 
