@@ -1,9 +1,10 @@
-"""Backends by device name: "cpu" (Numba), "reference" (NumPy, the oracle of every kernel).
+"""Backends by device: "cpu" and "cuda" (Numba), "reference" (NumPy, the oracle of every kernel).
 
 Every backend offers the operations of `backend.Backend`; an unknown device or operation is an error
 and never a silent fallback.
 """
 
+import importlib.util
 from collections.abc import Callable
 
 from snnr.errors import DeviceError
@@ -37,10 +38,16 @@ def _reference() -> Backend:
 
 
 def _cuda() -> Backend:
-    raise DeviceError(
-        "device 'cuda' is not available: this version of snnr has no CUDA kernels; use "
-        "device='cpu' (or 'auto')"
-    )
+    if importlib.util.find_spec("numba_cuda") is None:
+        raise DeviceError(
+            "device 'cuda' needs the package numba-cuda, which is not installed: pip install "
+            "'snnr[cuda]', or use device='cpu' (or 'auto')"
+        )
+    from snnr.kernels import cuda
+    from snnr.kernels.cuda import device
+
+    device.machine()
+    return assemble("cuda", False, cuda.OPERATIONS)
 
 
 _loaders: dict[str, Loader] = {"cpu": _cpu, "reference": _reference, "cuda": _cuda}

@@ -15,7 +15,7 @@ def test_element_by_element(kernels, shape, dtype):
     generator = np.random.default_rng(0)
     a, b = normal(generator, (2, *shape), dtype)
     out = np.empty(shape, dtype)
-    a, b = a.reshape(shape), b.reshape(shape)
+    a, b = np.asarray(a).reshape(shape), np.asarray(b).reshape(shape)
     compare(kernels, "accumulate", (), updated=("total",), part=a, total=b)
     compare(kernels, "add", ("out",), a=a, b=b, out=out)
     compare(kernels, "multiply", ("out",), a=a, b=b, out=out)

@@ -1,0 +1,164 @@
+"""Memory of the device: blocks from a pool, in a shape; copies only when they are asked for."""
+
+import weakref
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from snnr.errors import DeviceError
+from snnr.kernels.cuda import device
+from snnr.kernels.cuda.allocator import Block, Pool, pool_in_use, private
+from snnr.kernels.cuda.device import cuda, kernel, launch
+from snnr.kernels.cuda.geometry import strided
+
+Shape = tuple[int, ...]
+
+
+class Memory:
+    """An array of the device, C-contiguous. `array` is what kernels take."""
+
+    __slots__ = ("__weakref__", "_block", "array", "dtype", "ndim", "shape", "size")
+
+    def __init__(self, block: Block, array: Any, shape: Shape, dtype: np.dtype[Any]) -> None:
+        self._block = block
+        self.array = array
+        self.shape = shape
+        self.dtype = dtype
+        self.ndim = len(shape)
+        self.size = prod(shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return self.size * self.dtype.itemsize
+
+    def reshape(self, shape: int | Sequence[int]) -> "Memory":
+        """The same bytes in another shape; one entry may be -1."""
+        wanted = _whole((shape,) if isinstance(shape, int) else tuple(shape), self.size)
+        return Memory(self._block, self.as_array(wanted), wanted, self.dtype)
+
+    def as_array(self, shape: Shape) -> Any:
+        """What kernels take, in another shape."""
+        if shape == self.shape:
+            return self.array
+        return device.machine().reshape(self.array, shape)
+
+    @property
+    def flat(self) -> Any:
+        """What kernels take, of one axis."""
+        return self.as_array((self.size,))
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise DeviceError("memory of device 'cuda' is no NumPy array; ask a Tensor for .numpy()")
+
+    def __repr__(self) -> str:
+        return f"Memory({list(self.shape)}, {self.dtype}, cuda)"
+
+
+def _whole(shape: Shape, size: int) -> Shape:
+    if -1 in shape:
+        known = -prod(shape)
+        shape = tuple(size // max(known, 1) if n == -1 else n for n in shape)
+    if prod(shape) != size:
+        raise ValueError(f"{size} elements cannot have the shape {list(shape)}")
+    return shape
+
+
+_shared: Pool | None = None
+
+
+def pool() -> Pool:
+    """Blocks of the machine that is in use."""
+    global _shared
+    machine = device.machine()
+    if _shared is None or _shared._machine is not machine:
+        _shared = Pool(machine)
+    return pool_in_use(_shared)
+
+
+def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> Memory:
+    """Uninitialised memory."""
+    dims = (int(shape),) if isinstance(shape, int | np.integer) else tuple(map(int, shape))
+    kind = np.dtype(dtype)
+    block = pool().take(prod(dims) * kind.itemsize)
+    return Memory(block, device.machine().carve(block.raw, dims, kind), dims, kind)
+
+
+def zeros(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> Memory:
+    """Memory of zeros."""
+    memory = empty(shape, dtype)
+    fill(memory, 0)
+    return memory
+
+
+def copy_in(array: NDArray[Any]) -> Memory:
+    """Memory with the values of a host array."""
+    memory = empty(array.shape, array.dtype)
+    write(array, memory)
+    return memory
+
+
+def copy_out(memory: Memory) -> NDArray[Any]:
+    """A new host array with the values; waits for the device."""
+    _transfer("copy_out")
+    return device.machine().read(memory.array)
+
+
+def write(array: NDArray[Any], out: Memory) -> None:
+    """out = the values of a host array of its shape, converted on the host."""
+    _transfer("write")
+    values = np.ascontiguousarray(array).astype(out.dtype, copy=False).reshape(out.shape)
+    device.machine().write(values, out.array)
+
+
+def _transfer(verb: str) -> None:
+    if device.is_recording():
+        raise DeviceError(
+            f"{verb} within a recording: a copy between host and device cannot be part of it; make "
+            "it before, into memory that stays"
+        )
+
+
+@kernel()
+def _copy(x: Any, out: Any) -> None:
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        out[i] = x[i]
+
+
+@kernel()
+def _fill(out: Any, value: Any) -> None:
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        out[i] = value
+
+
+def copy(x: Memory, out: Memory) -> None:
+    """out = x, converted."""
+    launch(_copy, *strided(out.size, device.machine().limits), x.flat, out.flat)
+
+
+def fill(out: Memory, value: float) -> None:
+    """out = value everywhere."""
+    limits = device.machine().limits
+    launch(_fill, *strided(out.size, limits), out.flat, out.dtype.type(value))
+
+
+def record(work: Callable[[], None]) -> Callable[[], None]:
+    """Write down what `work` launches without running it; memory that it takes stays reserved for
+    as long as what is returned lives."""
+    own = Pool(device.machine(), parent=pool())
+    try:
+        with private(own):
+            replay = device.machine().record(work)
+    except BaseException:
+        own.close()
+        raise
+    weakref.finalize(replay, own.close)
+    return replay
+
+
+def reconsider(kept: dict[str, Any]) -> bool:
+    """Whether products with a weight are made in another way from now on."""
+    return False
