@@ -28,6 +28,10 @@ Grid = tuple[int, int, int]
 Argument = Any
 
 
+#: what the driver's refusals are raised as; the simulator has none
+_API_ERROR: type[Exception] = getattr(cuda.cudadrv.driver, "CudaAPIError", RuntimeError)
+
+
 class OutOfMemory(Exception):
     """The machine has no block of that size left."""
 
@@ -156,12 +160,13 @@ class Card:
         self._process = os.getpid()
 
     def allocate(self, nbytes: int) -> Any:
+        self._ours()
         try:
             return cuda.device_array(nbytes, np.uint8)
-        except cuda.cudadrv.driver.CudaAPIError as error:
+        except _API_ERROR as error:
             if "OUT_OF_MEMORY" in str(error):
                 raise OutOfMemory from None
-            raise
+            raise _failed(error) from error
 
     def room(self) -> tuple[int, int]:
         told = self._context.get_memory_info()
@@ -177,7 +182,10 @@ class Card:
         self._ours()
         values = np.empty(array.shape, array.dtype)
         if values.size:
-            array.copy_to_host(values)
+            try:
+                array.copy_to_host(values)
+            except _API_ERROR as error:
+                raise _failed(error) from error
         return values
 
     def write(self, values: NDArray[Any], array: Any) -> None:
@@ -187,13 +195,19 @@ class Card:
 
     def run(self, kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
         self._ours()
-        kernel.compiled[grid, block](*arguments)
+        try:
+            kernel.compiled[grid, block](*arguments)
+        except _API_ERROR as error:
+            raise _failed(error) from error
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         from cuda.core import Device, Stream
 
-        stream = Device().create_stream()
-        builder = stream.create_graph_builder().begin_building("thread_local")
+        here = Device(cuda.get_current_device().id)
+        here.set_current()  # the context is numba's: both use the card's primary one
+        stream = here.create_stream()
+        # relaxed: blocks may be asked for and kernels loaded while launches are captured
+        builder = stream.create_graph_builder().begin_building("relaxed")
 
         def add(kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
             kernel.compiled[grid, block, builder](*arguments)
@@ -219,6 +233,14 @@ class Card:
                 "device 'cuda' was used before this process was forked, and CUDA does not survive "
                 "that: start processes with multiprocessing's 'spawn'"
             )
+
+
+def _failed(error: Exception) -> DeviceError:
+    return DeviceError(
+        f"device 'cuda' failed: {error}. What was launched before may be at fault, and nothing on "
+        "the card can be trusted any more: start the process again (--resume goes on from the last "
+        "checkpoint); compute-sanitizer finds the launch"
+    )
 
 
 def _view(array: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
