@@ -315,19 +315,20 @@ def use(other: Machine | None) -> None:
 
 def _find() -> Card:
     if not cuda.is_available():
-        reason = getattr(cuda.cudadrv.driver.driver, "initialization_error", None)
+        told = str(getattr(cuda.cudadrv.driver.driver, "initialization_error", None) or "")
+        reason = f" ({' '.join(told.split()).rstrip(':.')})" if told else ""
         raise DeviceError(
-            f"device 'cuda' is not available: no NVIDIA driver or card was found"
-            f"{f' ({reason})' if reason else ''}; use device='cpu', or NUMBA_ENABLE_CUDASIM=1 to "
-            "try small things in Numba's simulator"
+            f"device 'cuda' finds no NVIDIA driver or card{reason}: use device='cpu' (or 'auto'), "
+            "or NUMBA_ENABLE_CUDASIM=1 to try small things in Numba's simulator"
         )
     found = cuda.get_current_device()
     capability = tuple(found.compute_capability)
     if capability < LEAST_CAPABILITY:
         name = found.name.decode() if isinstance(found.name, bytes) else found.name
+        (major, minor), least = capability, ".".join(map(str, LEAST_CAPABILITY))
         raise DeviceError(
-            f"device 'cuda': {name} has compute capability {capability[0]}.{capability[1]}, "
-            f"expected at least {LEAST_CAPABILITY[0]}.{LEAST_CAPABILITY[1]}; use device='cpu'"
+            f"device 'cuda' takes cards of compute capability {least} or more: {name} has "
+            f"{major}.{minor}; use device='cpu' (or 'auto')"
         )
     return Card()
 
