@@ -22,6 +22,10 @@ KNOWN = [
 ]
 
 
+def start(counter: int) -> np.ndarray:
+    return np.array([counter], np.uint64)
+
+
 def whole(low: int, high: int) -> np.uint64:
     return np.uint64(low | high << 32)
 
@@ -35,24 +39,31 @@ def test_the_published_bits(counter, key, words):
 
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (3,), (4,), (5, 7), (3, 1031), (2, 40_000)])
-@pytest.mark.parametrize(("key", "counter"), [(0, 0), (1 << 63 | 5, 17), (7, (1 << 32) - 3)])
+@pytest.mark.parametrize(
+    ("key", "counter"), [(0, 0), (1 << 63 | 5, 17), (7, (1 << 32) - 3), (9, (1 << 64) - 2)]
+)
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.999])
 def test_dropout_mask(kernels, shape, key, counter, p):
     out = np.empty(shape, np.uint8)
-    compare(kernels, "dropout_mask", ("out",), key=key, counter=counter, p=p, out=out)
+    done = compare(
+        kernels, "dropout_mask", ("out",), updated=("counter",), key=key, counter=start(counter),
+        p=p, out=out,
+    )  # fmt: skip
+    assert int(done["counter"][0]) == (counter + philox_blocks(out.size)) % (1 << 64)
 
 
 def test_what_a_mask_is_made_of(every_kernels):
     """Share of ones, four elements from the published words, and where the next mask starts."""
     out = np.empty(400_000, np.uint8)
-    every_kernels["dropout_mask"](1, 0, 0.25, out)
+    every_kernels["dropout_mask"](1, start(0), 0.25, out)
     assert abs(out.mean() - 0.75) < 0.003
     first = np.empty(4, np.uint8)
     for word in KNOWN[0][2]:
-        every_kernels["dropout_mask"](0, 0, word / 2**32, first)
+        every_kernels["dropout_mask"](0, start(0), word / 2**32, first)
         assert first.tolist() == [int(other >= word) for other in KNOWN[0][2]]
-    second = np.empty(100, np.uint8)
-    every_kernels["dropout_mask"](1, philox_blocks(1001), 0.25, second)
+    second, counter = np.empty(100, np.uint8), start(0)
+    every_kernels["dropout_mask"](1, counter, 0.25, np.empty(1001, np.uint8))
+    every_kernels["dropout_mask"](1, counter, 0.25, second)
     np.testing.assert_array_equal(second, out[1004:1104])
 
 

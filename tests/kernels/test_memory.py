@@ -32,3 +32,10 @@ def test_copies(every_kernels):
         every_kernels[verb](values.T, out)
         np.testing.assert_array_equal(out, values.T)
         assert not np.shares_memory(out, values)
+
+
+def test_hosts_record_nothing(every_kernels):
+    called = []
+    assert every_kernels["record"](lambda: called.append(1)) is None
+    assert called == []
+    assert every_kernels["reconsider"]({"counted": 1}) is False
