@@ -8,12 +8,17 @@ import pytest
 
 from snnr.kernels import rules
 
-from .harness import compare, normal
+from .harness import compare, normal, sized
 from .neurons import KINDS, SMOOTH, exact_input, held_reset, safe_input
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "lif_sequences.h5"
 # time steps, rows, channels
-SHAPES = [(1, 1, 1), (4, 5, 3), (8, 3, 17), (3, 33, 33), (2, 7, 64), (5, 2, 130)]
+SHAPES = sized(
+    [(1, 1, 1), (4, 5, 3), (8, 3, 17), (3, 33, 33), (2, 7, 64), (5, 2, 130), (19, 2, 8), (50, 3, 5)],
+    [(1, 1, 1), (5, 3, 3)],
+)
+# of spikes that the backward pass sees in one go, in several, and four neighbours at a time
+LENGTHS = sized([(16, 3, 4), (17, 3, 4), (37, 2, 12)], [(17, 2, 4)])
 
 
 def run_both(kernels, neuron, shape, static, held=None, dtype=np.float32, seed=0):

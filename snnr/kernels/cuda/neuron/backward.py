@@ -131,9 +131,8 @@ def _backward(
                                 if not static:
                                     xs[k] = x[t * total + i]
                                 ds[k] = dout[t * total_out + i_out]
-                                if pooled:
-                                    if index[0][t * total_out + i_out] != q:
-                                        ds[k] = zero
+                                if pooled and index[0][t * total_out + i_out] != q:
+                                    ds[k] = zero
                             for k in range(chunk):
                                 if not static:
                                     z = xs[k]
