@@ -46,6 +46,12 @@ class Memory:
             return self.array
         return device.machine().reshape(self.array, shape)
 
+    def words(self, dtype: DTypeLike) -> Any:
+        """What kernels take, of one axis and another dtype: the same bytes, as many as fill whole
+        items of it."""
+        kind = np.dtype(dtype)
+        return device.machine().carve(self._block.raw, (self.nbytes // kind.itemsize,), kind)
+
     @property
     def flat(self) -> Any:
         """What kernels take, of one axis."""
