@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from snnr.kernels.backend import OPERATIONS as NAMES
-from snnr.kernels.cuda import arithmetic, memory
+from snnr.kernels.cuda import arithmetic, count, input, loss, memory, shape
 
-_FILES = (memory, arithmetic)
+_FILES = (memory, arithmetic, shape, loss, count, input)
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
     name: vars(file)[name] for file in _FILES for name in NAMES if name in vars(file)
