@@ -181,10 +181,14 @@ class Layer(ABC):
         """
         chosen = resolve(device)
         for layer in self.layers():
-            layer.device = chosen
-            for array in layer.arrays().values():
-                array.to(chosen)
+            layer.move(chosen)
         return self
+
+    def move(self, device: str) -> None:
+        """Move this layer alone, not those inside: its arrays, and what else it keeps in memory."""
+        self.device = device
+        for array in self.arrays().values():
+            array.to(device)
 
     # Watching
 

@@ -57,3 +57,37 @@ def test_another_shape_of_the_same_bytes(verbs):
     assert turned.shape == (3, 4)
     verbs["fill"](turned, 2)
     assert (verbs["copy_out"](memory) == 2).all()
+
+
+def test_hosts_record_nothing(verbs):
+    if not isinstance(verbs["empty"](1), np.ndarray):
+        pytest.skip("memory of a device")
+    called = []
+    assert verbs["record"](lambda: called.append(1)) is None
+    assert called == []
+    assert verbs["reconsider"]({"counted": 1}) is False
+
+
+def test_a_recording_runs_again_and_again(verbs):
+    """Nothing runs while it is written down; then it runs on the same memory, as often as asked."""
+    (x, y), kept = (verbs["zeros"]((3, 7)) for _ in range(2)), []
+
+    def work():
+        part = verbs["empty"]((3, 7))
+        verbs["copy"](x, part)
+        verbs["accumulate"](part, y)
+        kept.append(part)
+
+    replay = verbs["record"](work)
+    if replay is None:
+        assert kept == []
+        return
+    assert (verbs["copy_out"](y) == 0).all()
+    for value, total in ((1, 1), (2, 3), (3, 6)):
+        verbs["fill"](x, value)
+        verbs["zeros"]((3, 7))  # gets nothing of what the recording used
+        replay()
+        assert (verbs["copy_out"](y) == total).all()
+        assert (verbs["copy_out"](kept[0]) == value).all()
+    del replay
+    assert (verbs["copy_out"](kept[0]) == 3).all()

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from snnr.kernels.backend import OPERATIONS as NAMES
-from snnr.kernels.cuda import arithmetic, count, input, loss, memory, shape
+from snnr.kernels.cuda import arithmetic, count, dropout, input, loss, memory, optim, shape
 
-_FILES = (memory, arithmetic, shape, loss, count, input)
+_FILES = (memory, arithmetic, shape, dropout, loss, count, optim, input)
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
     name: vars(file)[name] for file in _FILES for name in NAMES if name in vars(file)
