@@ -49,7 +49,7 @@ class Draws:
         return f"Draws(key={self.key}, counter={self.counter})"
 
 
-class Dropout(Layer):
+class Dropout(Layer, launches_alike=True):
     """Zero each unit with probability p, the same units at every time step, scale by 1/(1-p).
 
     The masks depend on the layer's key, drawn from `rng`, and on how many numbers were used before,

@@ -26,7 +26,11 @@ class Optimizer(ABC):
     or a budget; one that draws noise keeps a named generator in `rng`, which checkpoints save.
 
     A step is `advance`, what Python has to do, then `launch`, what the device has to do. Numbers
-    that differ from step to step reach the device in memory, a row for each parameter (`rates`).
+    that differ from step to step reach the device in memory, a row for each parameter (`rates`);
+    IN_RATES names the settings among them. ``class Mine(Optimizer, launches_alike=True)`` promises
+    that `update` and `after` launch the same each time while the other settings are the same, and
+    have no other effect: then steps on a device may be recorded and run again without calling
+    them. Subclasses promise for themselves.
 
     Attributes: `params`; `lr`, `betas`, `eps` and the method's own settings, which may be changed
     between steps; `step_count`; `state[param]`.
@@ -42,10 +46,17 @@ class Optimizer(ABC):
     #: what is kept of every parameter
     MOMENTS: ClassVar[Mapping[str, Kept]] = {"exp_avg": Kept(), "exp_avg_sq": Kept(least=0)}
 
+    IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr"})
+    launches_alike: ClassVar[bool] = False
+
     lr: float
     betas: tuple[float, float]
     eps: float
     rng: np.random.Generator | None = None
+
+    def __init_subclass__(cls, launches_alike: bool = False, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        cls.launches_alike = launches_alike
 
     def __init__(self, params: Iterable[Parameter], settings: AdamSettings) -> None:
         if isinstance(params, Parameter) or not isinstance(params, Iterable):

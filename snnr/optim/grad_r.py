@@ -12,7 +12,7 @@ from snnr.optim.state import Kept
 from snnr.tensor import Parameter
 
 
-class GradR(Optimizer):
+class GradR(Optimizer, launches_alike=True):
     """``w = sign * max(theta, 0)``, trained on theta also where the connection is pruned.
 
     Parameters
@@ -39,6 +39,8 @@ class GradR(Optimizer):
         "theta": Kept(),
         "sign": Kept(np.int8, values=(-1, 1)),
     }
+
+    IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr", "prior", "sparsity"})
 
     prior: float
     sparsity: float

@@ -93,9 +93,11 @@ def test_a_shape_that_does_not_fit(desk: Desk, wanted: tuple[int, ...]) -> None:
 
 def test_four_spikes_in_a_word(desk: Desk) -> None:
     x = memory.copy_in(np.arange(24, dtype=np.uint8).reshape(3, 8))
-    assert x.as_words((3, 2))[1].tolist() == [0x0B0A0908, 0x0F0E0D0C]
+    assert x.words(np.uint32).tolist()[:2] == [0x03020100, 0x07060504]
+    assert x.words(np.uint32, (3, 2))[1].tolist() == [0x0B0A0908, 0x0F0E0D0C]
     odd = memory.copy_in(np.arange(9, dtype=np.uint8))
-    assert odd.as_words((3,))[2] & 0xFF == 8
+    assert odd.words(np.uint32, (3,))[2] & 0xFF == 8
+    assert odd.words(np.uint32).shape == (2,)
 
 
 def test_memory_is_no_array(desk: Desk) -> None:

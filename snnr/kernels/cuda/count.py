@@ -105,7 +105,7 @@ def count_spikes(spikes: Memory, count: Memory) -> None:
         launch(_count_spikes, grid, limits.threads, spikes.array, span, count.array)
         return
     grid, span = columns(rows, size // 4, limits)
-    words = spikes.as_words((rows, size // 4))
+    words = spikes.words(np.uint32, (rows, size // 4))
     launch(_count_words, grid, limits.threads, words, span, count.array)
 
 

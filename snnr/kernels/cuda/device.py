@@ -42,7 +42,8 @@ class Kernel:
     def __init__(self, function: Callable[..., None], **options: Any) -> None:
         self.function = function
         self.options = options
-        self.compiled = cuda.jit(function, **options)
+        # the simulator knows hardly any of them
+        self.compiled = cuda.jit(function, **({} if simulated() else options))
         self.name = f"{function.__module__.removeprefix(_PACKAGE)}.{function.__name__}"
         self._configured: dict[tuple[Grid, Grid], Any] = {}
         KERNELS.append(self)

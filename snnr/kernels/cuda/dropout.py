@@ -42,9 +42,9 @@ def dropout_mask(key: int, counter: Memory, p: float, out: Memory) -> None:
     moves on, when all have read it."""
     blocks = philox_blocks(out.size)
     limit = np.uint64(round(p * 2**32))
-    launch(
-        _mask, *_elements(blocks), np.uint64(key), counter.array, limit, out.as_words((blocks,))
-    )
+    # the last word may reach beyond out, within its block of memory
+    words = out.words(np.uint32, (blocks,))
+    launch(_mask, *_elements(blocks), np.uint64(key), counter.array, limit, words)
     if blocks:
         launch(_advance, 1, 1, counter.array, np.uint64(blocks))
 
@@ -72,8 +72,8 @@ def mask_time(x: Memory, mask: Memory, factor: float, out: Memory) -> None:
     if out.dtype == np.uint8 and size % 4 == 0:
         rows = steps, size // 4
         launch(
-            _mask_words, *_elements(size // 4), x.as_words(rows), mask.as_words(rows[1:]),
-            out.as_words(rows),
+            _mask_words, *_elements(size // 4), x.words(np.uint32, rows), mask.words(np.uint32),
+            out.words(np.uint32, rows),
         )  # fmt: skip
         return
     rows = steps, size

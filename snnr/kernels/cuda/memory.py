@@ -16,7 +16,6 @@ from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import strided
 
 Shape = tuple[int, ...]
-_WORD = np.dtype(np.uint32)
 
 
 class Memory:
@@ -48,9 +47,12 @@ class Memory:
             return self.array
         return device.machine().reshape(self.array, shape)
 
-    def as_words(self, shape: Shape) -> Any:
-        """The bytes as uint32, four spikes in each; the rest of the last word is anything."""
-        return device.machine().carve(self._block.raw, shape, _WORD)
+    def words(self, dtype: DTypeLike, shape: Shape | None = None) -> Any:
+        """What kernels take, of another dtype: the same bytes; of one axis, as many as fill whole
+        items (None), or of a shape whose last item may reach beyond the values."""
+        kind = np.dtype(dtype)
+        wanted = (self.nbytes // kind.itemsize,) if shape is None else shape
+        return device.machine().carve(self._block.raw, wanted, kind)
 
     @property
     def flat(self) -> Any:
