@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from .harness import compare, normal
+from .harness import compare, normal, sized
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "grad_r_trajectory.h5"
-SIZES = [1, 7, 64, 1031, 40_000]
+SIZES = sized([1, 7, 64, 1031, 40_000], [1, 7, 131])
 ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 
 
@@ -54,7 +54,7 @@ def test_adam_step(kernels, size, dtype):
 
 
 def test_adam_of_a_shaped_weight(kernels):
-    (w, g, m, v) = normal(np.random.default_rng(4), (4, 3, 3, 5, 7))
+    (w, g, m, v) = normal(np.random.default_rng(4), sized([(4, 3, 3, 5, 7)], [(4, 2, 1, 5, 7)])[0])
     common = {"m": m, "v": v * v, **rates(0.01), **ADAM}
     compare(kernels, "adam_step", (), updated=("w", "m", "v"), w=w, g=g, **common)
 
@@ -109,7 +109,7 @@ def test_counts(every_kernels):
 def test_a_weight_set_by_hand_is_believed(kernels, dtype):
     """Changed, sign turned, pruned and revived; what was not touched stays as it is."""
     generator = np.random.default_rng(5)
-    parts = state(generator, 4099, dtype)
+    parts = state(generator, sized([4099], [139])[0], dtype)
     w, theta, sign = parts["w"], parts["theta"], parts["sign"]
     untouched = theta.copy()
     w[0::5] = generator.normal(size=w[0::5].size)
@@ -145,14 +145,15 @@ def test_grad_r_start(kernels, size, dtype):
     assert first.tolist() == [-1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("case", ["case0", "case1", "case2", "case3"])
+@pytest.mark.parametrize("case", sized(["case0", "case1", "case2", "case3"], ["case1"]))
 def test_recorded_trajectory(every_kernels, case):
-    """The published optimizer, 150 to 300 steps: theta within 1e-6, the same zeros."""
+    """The published optimizer, up to 300 steps: theta within 1e-6, the same zeros."""
     with h5py.File(FIXTURE) as file:
         group = file[case]
         setting = {name: float(value) for name, value in group.attrs.items()}
         w, gradients, steps = (group[n][()] for n in ("weight_initial", "gradients", "steps"))
         recorded = {n: group[n][()] for n in ("theta", "weight", "sign")}
+    gradients = gradients[: sized([len(gradients)], [10])[0]]
     # entries [0, :3] start at 0 and stay dead in the published code; here they have a sign
     judged = np.ones(w.shape, bool)
     judged[0, :3] = False
