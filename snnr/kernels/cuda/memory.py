@@ -38,7 +38,8 @@ class Memory:
 
     def reshape(self, shape: int | Sequence[int]) -> "Memory":
         """The same bytes in another shape; one entry may be -1."""
-        wanted = _whole((shape,) if isinstance(shape, int) else tuple(shape), self.size)
+        dims = (int(shape),) if isinstance(shape, int | np.integer) else tuple(map(int, shape))
+        wanted = _whole(dims, self.size)
         return Memory(self._block, self.as_array(wanted), wanted, self.dtype)
 
     def as_array(self, shape: Shape) -> Any:
