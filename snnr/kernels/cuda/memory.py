@@ -15,6 +15,7 @@ from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import strided
 
 Shape = tuple[int, ...]
+_WORD = np.dtype(np.uint32)
 
 
 class Memory:
@@ -46,11 +47,9 @@ class Memory:
             return self.array
         return device.machine().reshape(self.array, shape)
 
-    def words(self, dtype: DTypeLike) -> Any:
-        """What kernels take, of one axis and another dtype: the same bytes, as many as fill whole
-        items of it."""
-        kind = np.dtype(dtype)
-        return device.machine().carve(self._block.raw, (self.nbytes // kind.itemsize,), kind)
+    def as_words(self, shape: Shape) -> Any:
+        """The bytes as uint32, four spikes in each; the rest of the last word is anything."""
+        return device.machine().carve(self._block.raw, shape, _WORD)
 
     @property
     def flat(self) -> Any:
