@@ -90,9 +90,10 @@ def settle(device: str, threads: int | None, quiet: bool) -> str:
     from snnr.kernels import jit
     from snnr.kernels.threads import set_threads
 
-    chosen = kernels.resolve(device)
+    chosen, reason = kernels.choose(device)
     count = set_threads(threads)
-    note(f"device {chosen}, {count} thread{'s' * (count != 1)}", quiet)
+    why = f" ({reason})" if reason else ""
+    note(f"device {chosen}{why}, {count} thread{'s' * (count != 1)}", quiet)
     if chosen == "cpu" and not jit.cache_is_warm():
         note("first run: compiling kernels for this machine, which takes a minute once", quiet)
     return chosen

@@ -5,6 +5,7 @@ and never a silent fallback.
 """
 
 import importlib.util
+import os
 from collections.abc import Callable
 
 from snnr.errors import DeviceError
@@ -84,16 +85,39 @@ def backend(device: str) -> Backend:
     return found
 
 
-def resolve(device: str) -> str:
-    """Turn "auto" into the best device there is; check any other name.
+def choose(device: str) -> tuple[str, str | None]:
+    """Turn "auto" into the best device there is, and say why it is no better one (None: nothing to
+    say); check any other name.
+
+    The simulator is a CUDA device only for those who ask for "cuda".
 
     Raises
     ------
     DeviceError : there is no such device here.
     """
-    chosen = "cpu" if device == "auto" else device
-    backend(chosen)
-    return chosen
+    if device != "auto":
+        backend(device)
+        return device, None
+    if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") in ("", "0"):
+        try:
+            backend("cuda")
+            return "cuda", None
+        except DeviceError as error:
+            reason = str(error).removeprefix("device 'cuda' ").split(":")[0].split(" (")[0]
+    else:
+        reason = "is simulated"
+    backend("cpu")
+    return "cpu", f"CUDA {reason}"
+
+
+def resolve(device: str) -> str:
+    """As `choose`, without the reason.
+
+    Raises
+    ------
+    DeviceError : there is no such device here.
+    """
+    return choose(device)[0]
 
 
 __all__ = [
@@ -105,6 +129,7 @@ __all__ = [
     "Pair",
     "assemble",
     "backend",
+    "choose",
     "philox_blocks",
     "register",
     "resolve",

@@ -28,6 +28,10 @@ Grid = tuple[int, int, int]
 Argument = Any
 
 
+#: what the driver's refusals are raised as; the simulator has none
+_API_ERROR: type[Exception] = getattr(cuda.cudadrv.driver, "CudaAPIError", RuntimeError)
+
+
 class OutOfMemory(Exception):
     """The machine has no block of that size left."""
 
@@ -40,12 +44,31 @@ class Kernel:
         self.options = options
         self.compiled = cuda.jit(function, **options)
         self.name = f"{function.__module__.removeprefix(_PACKAGE)}.{function.__name__}"
+        self._configured: dict[tuple[Grid, Grid], Any] = {}
         KERNELS.append(self)
+
+    def configured(self, grid: Grid, block: Grid, stream: Any = None) -> Any:
+        """What launches it on so many blocks of so many threads, on a card."""
+        if stream is not None:
+            return _configure(self.compiled, grid, block, stream)
+        found = self._configured.get((grid, block))
+        if found is None:
+            if len(self._configured) >= _MOST_CONFIGURATIONS:
+                self._configured.clear()
+            found = self._configured[grid, block] = _configure(self.compiled, grid, block, 0)
+        return found
 
     def __repr__(self) -> str:
         return f"Kernel({self.name})"
 
 
+def _configure(compiled: Any, grid: Grid, block: Grid, stream: Any) -> Any:
+    with warnings.catch_warnings():  # a small layer has a small grid, and that is no mistake
+        warnings.simplefilter("ignore")
+        return compiled[grid, block, stream]
+
+
+_MOST_CONFIGURATIONS = 1000
 _PACKAGE = f"{__package__}."
 #: every kernel of the backend that was imported
 KERNELS: list[Kernel] = []
@@ -156,12 +179,13 @@ class Card:
         self._process = os.getpid()
 
     def allocate(self, nbytes: int) -> Any:
+        self._ours()
         try:
             return cuda.device_array(nbytes, np.uint8)
-        except cuda.cudadrv.driver.CudaAPIError as error:
+        except _API_ERROR as error:
             if "OUT_OF_MEMORY" in str(error):
                 raise OutOfMemory from None
-            raise
+            raise _failed(error) from error
 
     def room(self) -> tuple[int, int]:
         told = self._context.get_memory_info()
@@ -177,7 +201,10 @@ class Card:
         self._ours()
         values = np.empty(array.shape, array.dtype)
         if values.size:
-            array.copy_to_host(values)
+            try:
+                array.copy_to_host(values)
+            except _API_ERROR as error:
+                raise _failed(error) from error
         return values
 
     def write(self, values: NDArray[Any], array: Any) -> None:
@@ -187,16 +214,22 @@ class Card:
 
     def run(self, kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
         self._ours()
-        kernel.compiled[grid, block](*arguments)
+        try:
+            kernel.configured(grid, block)(*arguments)
+        except _API_ERROR as error:
+            raise _failed(error) from error
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         from cuda.core import Device, Stream
 
-        stream = Device().create_stream()
-        builder = stream.create_graph_builder().begin_building("thread_local")
+        here = Device(cuda.get_current_device().id)
+        here.set_current()  # the context is numba's: both use the card's primary one
+        stream = here.create_stream()
+        # relaxed: blocks may be asked for and kernels loaded while launches are captured
+        builder = stream.create_graph_builder().begin_building("relaxed")
 
         def add(kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
-            kernel.compiled[grid, block, builder](*arguments)
+            kernel.configured(grid, block, builder)(*arguments)
 
         try:
             with _recording(add, int(stream.handle)):
@@ -219,6 +252,14 @@ class Card:
                 "device 'cuda' was used before this process was forked, and CUDA does not survive "
                 "that: start processes with multiprocessing's 'spawn'"
             )
+
+
+def _failed(error: Exception) -> DeviceError:
+    return DeviceError(
+        f"device 'cuda' failed: {error}. What was launched before may be at fault, and nothing on "
+        "the card can be trusted any more: start the process again (--resume goes on from the last "
+        "checkpoint); compute-sanitizer finds the launch"
+    )
 
 
 def _view(array: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -293,19 +334,20 @@ def use(other: Machine | None) -> None:
 
 def _find() -> Card:
     if not cuda.is_available():
-        reason = getattr(cuda.cudadrv.driver.driver, "initialization_error", None)
+        told = str(getattr(cuda.cudadrv.driver.driver, "initialization_error", None) or "")
+        reason = f" ({' '.join(told.split()).rstrip(':.')})" if told else ""
         raise DeviceError(
-            f"device 'cuda' is not available: no NVIDIA driver or card was found"
-            f"{f' ({reason})' if reason else ''}; use device='cpu', or NUMBA_ENABLE_CUDASIM=1 to "
-            "try small things in Numba's simulator"
+            f"device 'cuda' finds no NVIDIA driver or card{reason}: use device='cpu' (or 'auto'), "
+            "or NUMBA_ENABLE_CUDASIM=1 to try small things in Numba's simulator"
         )
     found = cuda.get_current_device()
     capability = tuple(found.compute_capability)
     if capability < LEAST_CAPABILITY:
         name = found.name.decode() if isinstance(found.name, bytes) else found.name
+        (major, minor), least = capability, ".".join(map(str, LEAST_CAPABILITY))
         raise DeviceError(
-            f"device 'cuda': {name} has compute capability {capability[0]}.{capability[1]}, "
-            f"expected at least {LEAST_CAPABILITY[0]}.{LEAST_CAPABILITY[1]}; use device='cpu'"
+            f"device 'cuda' takes cards of compute capability {least} or more: {name} has "
+            f"{major}.{minor}; use device='cpu' (or 'auto')"
         )
     return Card()
 
