@@ -16,13 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnr.kernels.cuda.device import Kernel, cuda, function, kernel, simulated
+from snnr.kernels.cuda.device import Kernel, cuda, function, kernel
 from snnr.kernels.cuda.parts.maps import Map
 from snnr.kernels.cuda.parts.tiles import Tile
-
-#: local arrays that a function is given stay in registers only where its code is put in place
-INLINED: dict[str, Any] = {} if simulated() else {"forceinline": True}
-
 
 class Side(NamedTuple):
     """An operand: the maps of its rows (columns, of the second operand) and of its terms, and
@@ -61,7 +57,7 @@ def _multiply(tile: Tile, dtype: Any, selecting: bool) -> Any:
                 else:
                     acc[i * columns + j] += a_run[i] * b_run[j]
 
-    return function(multiply, **INLINED)
+    return function(multiply, forceinline=True)
 
 
 def _fetch(side: Side, loads: int, step: int, dtype: Any, word: Any, spikes: bool) -> Any:
@@ -91,7 +87,7 @@ def _fetch(side: Side, loads: int, step: int, dtype: Any, word: Any, spikes: boo
                 values[i] = value if fits else zero
         return found
 
-    return function(fetch, **INLINED)
+    return function(fetch, forceinline=True)
 
 
 @cache
