@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from snnr.errors import DeviceError
-from snnr.kernels.cuda import device
+from snnr.kernels.cuda import device, ways
 from snnr.kernels.cuda.allocator import Block, Pool, pool_in_use, private
 from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import strided
@@ -160,5 +160,11 @@ def record(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def reconsider(kept: dict[str, Any]) -> bool:
-    """Whether products with a weight are made in another way from now on."""
-    return False
+    """Whether products with a weight are made in another way from now on, after what was counted
+    since the last time."""
+    count = kept.get(ways.COUNT)
+    if count is None:
+        return False
+    spikes, entries = map(int, copy_out(count))
+    fill(count, 0)
+    return ways.decide(kept, spikes, entries)

@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from snnr.kernels.cuda.memory import Memory
+from snnr.kernels.cuda import ways
+from snnr.kernels.cuda.linear.columns import column_sums
+from snnr.kernels.cuda.linear.spikes import walk
+from snnr.kernels.cuda.memory import Memory, zeros
 from snnr.kernels.cuda.parts.gemm import BIASED, MASKED, SCALED
 from snnr.kernels.cuda.parts.products import (
     Finish,
@@ -28,12 +31,24 @@ def linear(
 ) -> None:  # fmt: skip
     """out[R, O] = scale * x[R, K] @ w[K, O] + bias[O]; x float or spikes."""
     (rows, inputs), outputs = x.shape, w.shape[1]
+    kept = hints.weight if hints is not None and x.dtype == np.uint8 else None
+    count = _count(kept)
+    if ways.way(kept) == ways.SPIKES:
+        walk(x, w, bias, out, scale, count)
+        return
     word = word_for(x, w, out)
     finish = Finish(SCALED if bias is None else BIASED, scale, extra=bias)
     multiply(
         written_rows(x, inputs, word), written_columns(w, outputs, word), (rows, outputs, inputs),
-        out, finish, word,
+        out, finish, word, count,
     )  # fmt: skip
+
+
+def _count(kept: dict[str, Any] | None) -> Memory | None:
+    """Where spikes are counted."""
+    if kept is not None and ways.COUNT not in kept:
+        kept[ways.COUNT] = zeros(2, np.int64)
+    return None if kept is None else kept[ways.COUNT]
 
 
 def linear_input_grad(
@@ -60,3 +75,8 @@ def linear_weight_grad(
         written_columns(x, inputs, word), written_columns(dy, outputs, word),
         (inputs, outputs, x.shape[0]), dw, Finish(SCALED, scale), word,
     )  # fmt: skip
+
+
+def bias_grad(dy: Memory, db: Memory) -> None:
+    """db[O] = column sums of dy[R, O]."""
+    column_sums(dy, db)

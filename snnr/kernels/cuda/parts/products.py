@@ -93,13 +93,13 @@ def multiply(
     )  # fmt: skip
     if plan.parts > 1:
         launch(
-            _add_parts(finish.end), *strided(m * n, limits), target, kept, out.flat,
+            _add_parts(finish.end, dtype), *strided(m * n, limits), target, kept, out.flat,
             np.int64(n), np.int64(period * n), np.int64(plan.parts), dtype(alpha), dtype(beta),
         )  # fmt: skip
 
 
 @cache
-def _add_parts(end: str) -> Kernel:
+def _add_parts(end: str, dtype: Any) -> Kernel:
     """Kernel of out = the sum of parts, one after the other, finished as `end` says."""
     biased, masked, added = (end == e for e in (BIASED, MASKED, ADDED))
 
@@ -111,17 +111,17 @@ def _add_parts(end: str) -> Kernel:
             total = np.float64(0)
             for p in range(count):
                 total += parts[p * size + i]
-            value = alpha * type(alpha)(total)
+            value = alpha * dtype(total)
             if biased:
                 value = value + extra[i % columns]
             if added:
                 value = value + beta * out[i]
             if masked:
                 if extra[i % period] == 0:
-                    value = alpha - alpha
+                    value = dtype(0)
             out[i] = value
 
-    add_parts.__name__ = f"add_parts_{end}"
+    add_parts.__name__ = f"add_parts_{np.dtype(dtype).name}_{end}"
     return kernel()(add_parts)
 
 
