@@ -12,8 +12,10 @@ from typing import Any
 
 from snnr.kernels.backend import OPERATIONS as NAMES
 from snnr.kernels.cuda import arithmetic, memory
+from snnr.kernels.cuda.conv import choose as conv
+from snnr.kernels.cuda.linear import choose as linear
 
-_FILES = (memory, arithmetic)
+_FILES = (memory, arithmetic, linear, conv)
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
     name: vars(file)[name] for file in _FILES for name in NAMES if name in vars(file)

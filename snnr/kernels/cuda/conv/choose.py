@@ -2,8 +2,8 @@
 
 The rows of a product are pixels and its terms the taps of the kernel with their channels, or, for
 the weight gradient, the other way round; where each entry lies is worked out while it is copied.
-The input gradient is a convolution of dy with the mirrored kernel; with a stride it falls apart into
-one for every place of an input pixel within the stride, each with the taps that reach such pixels.
+The input gradient is a convolution of dy with the mirrored kernel; with a stride it falls apart
+into one for every place of an input pixel within the stride, each with the taps that reach it.
 """
 
 from typing import Any, NamedTuple
@@ -20,6 +20,11 @@ from snnr.kernels.cuda.parts.products import (
     written_columns,
 )
 from snnr.kernels.operations import Hints, Pair
+
+
+def _size(images: Memory) -> Pair:
+    """Rows and columns."""
+    return images.shape[1], images.shape[2]
 
 
 def _pixels(
@@ -49,8 +54,8 @@ def conv2d(
     word = word_for(x, w, out)
     left = Operand(
         x, Side(maps.pixels(word), maps.taps(word), windowed=True),
-        _pixels(x.shape, out.shape[1:3], stride, padding, word),
-        _taps(x.shape, w.shape[1], word), "pixels", x.shape[1:3],
+        _pixels(x.shape, _size(out), stride, padding, word),
+        _taps(x.shape, w.shape[1], word), "pixels", _size(x),
     )  # fmt: skip
     multiply(
         left, written_columns(w, outputs, word),
@@ -97,7 +102,7 @@ def conv2d_input_grad(
             left = Operand(
                 dy, Side(maps.pixels(word), maps.taps(word), windowed=True),
                 _pixels(dy.shape, (v.pixels, h.pixels), (1, 1), (v.padding, h.padding), word),
-                _taps(dy.shape, h.taps, word), "pixels", dy.shape[1:3],
+                _taps(dy.shape, h.taps, word), "pixels", _size(dy),
             )  # fmt: skip
             last = (v.tap + stride[0] * (v.taps - 1)) * kernel + h.tap + stride[1] * (h.taps - 1)
             right = Operand(
@@ -127,7 +132,7 @@ def conv2d_weight_grad(
     left = Operand(
         x, Side(maps.taps(word), maps.pixels(word), windowed=True, along=False),
         _taps(x.shape, dw.shape[1], word),
-        _pixels(x.shape, dy.shape[1:3], stride, padding, word), "taps", x.shape[1:3],
+        _pixels(x.shape, _size(dy), stride, padding, word), "taps", _size(x),
     )  # fmt: skip
     size = dw.size // max(outputs, 1), outputs, dy.size // max(outputs, 1)
     multiply(left, written_columns(dy, outputs, word), size, dw, Finish(SCALED), word)

@@ -72,9 +72,8 @@ def _walk(block: Shape, dtype: Any, biased: bool, counted: bool) -> Kernel:
             at = first + np.uint64(np.uint32(lane * bits))
             if here:
                 for b in range(BITS):
-                    if at + np.uint64(b) < inputs:
-                        if x[row * inputs + at + np.uint64(b)] != 0:
-                            word = np.uint32(word | np.uint32(one << np.uint32(b)))
+                    if at + np.uint64(b) < inputs and x[row * inputs + at + np.uint64(b)] != 0:
+                        word = np.uint32(word | np.uint32(one << np.uint32(b)))
             held[t] = np.uint32(cuda.popc(word))
             cuda.syncthreads()
             to, total = mine, np.uint32(0)
@@ -97,10 +96,9 @@ def _walk(block: Shape, dtype: Any, biased: bool, counted: bool) -> Kernel:
                 e = np.uint32(e + one)
             cuda.syncthreads()
             first += np.uint64(piece)
-        if counted:
-            if (lane == np.uint32(0)) & (column == np.uint64(0)) & here:
-                cuda.atomic.add(count, 0, np.int64(found))
-                cuda.atomic.add(count, 1, np.int64(inputs))
+        if counted and (lane == np.uint32(0)) & (column == np.uint64(0)) & here:
+            cuda.atomic.add(count, 0, np.int64(found))
+            cuda.atomic.add(count, 1, np.int64(inputs))
         for j in range(columns):
             where = column + np.uint64(j) * np.uint64(width)
             if here and where < outputs:
@@ -119,7 +117,7 @@ def walk(
     """out[R, O] = scale * x[R, K] @ w[K, O] + bias; adds to `count` as `gemm.product` does."""
     (rows, inputs), outputs = x.shape, w.shape[1]
     block = shape(device.machine().limits)
-    dtype = out.dtype.type
+    dtype: Any = out.dtype.type
     made = _walk(block, dtype, bias is not None, count is not None)
     launch(
         made, grid(rows, outputs, block), block.groups * block.lanes, x.flat, w.flat,

@@ -20,6 +20,7 @@ from snnr.kernels.cuda.device import Kernel, cuda, function, kernel
 from snnr.kernels.cuda.parts.maps import Map
 from snnr.kernels.cuda.parts.tiles import Tile
 
+
 class Side(NamedTuple):
     """An operand: the maps of its rows (columns, of the second operand) and of its terms, and
     whether places are checked against the window."""
@@ -36,6 +37,7 @@ class Side(NamedTuple):
 PART, SCALED, BIASED, MASKED, ADDED = "part", "scaled", "biased", "masked", "added"
 
 
+@cache
 def _multiply(tile: Tile, dtype: Any, selecting: bool) -> Any:
     """Device function: one term of every sum of a thread, from what lies at a_at and b_at."""
     rows, columns, run_m, run_n = tile.rows, tile.columns, tile.run_m, tile.run_n
@@ -60,6 +62,7 @@ def _multiply(tile: Tile, dtype: Any, selecting: bool) -> Any:
     return function(multiply, forceinline=True)
 
 
+@cache
 def _fetch(side: Side, loads: int, step: int, dtype: Any, word: Any, spikes: bool) -> Any:
     """Device function: a thread's entries of one term, 0 where there is none; and how many of
     them are not 0 in rows up to the last."""
@@ -209,9 +212,8 @@ def product(
                 a_shared[np.uint64(a_to) + np.uint64(i * step)] = a_next[i]
             for i in range(loads_b):
                 b_shared[np.uint64(b_to) + np.uint64(i * step)] = b_next[i]
-                if spikes:
-                    if b_next[i] - b_next[i] != zero:
-                        odd[0] = one32
+                if spikes and b_next[i] - b_next[i] != zero:
+                    odd[0] = one32
         cuda.syncthreads()
         while s < slices:
             s = np.uint32(s + one32)
@@ -247,9 +249,8 @@ def product(
                 a_shared[np.uint64(a_now) + np.uint64(i * step)] = a_next[i]
             for i in range(loads_b):
                 b_shared[np.uint64(b_now) + np.uint64(i * step)] = b_next[i]
-                if spikes:
-                    if b_next[i] - b_next[i] != zero:
-                        odd[half] = np.uint32(s + one32)
+                if spikes and b_next[i] - b_next[i] != zero:
+                    odd[half] = np.uint32(s + one32)
             a_from = np.uint32(t_m + np.uint32(half * half_a))
             b_from = np.uint32(t_n + np.uint32(half * half_b))
             cuda.syncthreads()
@@ -258,11 +259,10 @@ def product(
             if n0 == np.uint64(0):
                 cuda.atomic.add(seen, 0, found)
             cuda.syncthreads()
-            if t == np.uint32(0):
-                if n0 == np.uint64(0):
-                    cuda.atomic.add(count, 0, np.int64(seen[0]))
-                    looked = (np.uint64(last_m) + np.uint64(1)) * np.uint64(depth)
-                    cuda.atomic.add(count, 1, np.int64(looked))
+            if t == np.uint32(0) and n0 == np.uint64(0):
+                cuda.atomic.add(count, 0, np.int64(seen[0]))
+                looked = (np.uint64(last_m) + np.uint64(1)) * np.uint64(depth)
+                cuda.atomic.add(count, 1, np.int64(looked))
 
         out_base, out_rest = out_origin(out_shape, m0)
         out_base += n0
@@ -276,7 +276,7 @@ def product(
         for i in range(rows):
             row = np.uint32(t_m + np.uint32(i // run_m * apart_m + i % run_m))
             if row <= last_m:
-                at, y, x = out_at(out_shape, out_rest, row)
+                at, _y, _x = out_at(out_shape, out_rest, row)
                 mask = np.uint64(0)
                 if masked:
                     mask = np.uint64(np.uint32(np.uint32(first + row) % images)) * n + n0
@@ -291,9 +291,8 @@ def product(
                             value = value + extra[n0 + np.uint64(column)]
                         if added:
                             value = value + beta * out[where]
-                        if masked:
-                            if extra[mask + np.uint64(column)] == 0:
-                                value = zero
+                        if masked and extra[mask + np.uint64(column)] == 0:
+                            value = zero
                         out[where] = value
 
     gemm.__name__ = f"gemm_{tile.name}_{name}_{np.dtype(dtype).name}_{end}" + (

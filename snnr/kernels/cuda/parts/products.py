@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnr.kernels.cuda import device
+from snnr.kernels.cuda.blas import SPLIT, TF32, Blas, blas, precision, taken
 from snnr.kernels.cuda.device import Kernel, cuda, kernel, launch
 from snnr.kernels.cuda.geometry import strided
-from snnr.kernels.cuda.memory import Memory, empty
-from snnr.kernels.cuda.parts import gemm, maps
+from snnr.kernels.cuda.memory import Memory, empty, zeros
+from snnr.kernels.cuda.parts import gemm as tiled
+from snnr.kernels.cuda.parts import halves, maps
 from snnr.kernels.cuda.parts.gemm import ADDED, BIASED, MASKED, PART, SCALED, Side
 from snnr.kernels.cuda.parts.tiles import cut
 
@@ -70,7 +72,7 @@ def multiply(
     places : of the rows of out, numbers for `maps.pixels` (None: one after the other).
     """
     m, n, k = size
-    dtype = out.dtype.type
+    dtype: Any = out.dtype.type
     limits = device.machine().limits
     plan = cut(m, n, k, out.dtype.itemsize, limits, whole=places is not None)
     end, alpha, beta, extra = finish
@@ -79,7 +81,7 @@ def multiply(
     if plan.parts > 1:
         parts = empty((plan.parts, m, n), out.dtype)
         target, end = parts.flat, PART
-    made = gemm.product(
+    made = tiled.product(
         plan.tile, dtype, word, left.side, right.side,
         maps.line(word) if places is None else maps.pixels(word),
         left.memory.dtype == np.uint8, count is not None, end, f"{left.name}_{right.name}",
@@ -116,9 +118,8 @@ def _add_parts(end: str, dtype: Any) -> Kernel:
                 value = value + extra[i % columns]
             if added:
                 value = value + beta * out[i]
-            if masked:
-                if extra[i % period] == 0:
-                    value = dtype(0)
+            if masked and extra[i % period] == 0:
+                value = dtype(0)
             out[i] = value
 
     add_parts.__name__ = f"add_parts_{np.dtype(dtype).name}_{end}"
@@ -137,3 +138,45 @@ def gemm_tiles(
     left = (written_columns if transpose_a else written_rows)(a, a.shape[1], word)
     right = (written_rows if transpose_b else written_columns)(b, b.shape[1], word)
     multiply(left, right, (m, n, k), out, Finish(ADDED if beta else SCALED, alpha, beta), word)
+
+
+def gemm_blas(
+    library: Blas, way: str, a: Memory, b: Memory, out: Memory, transpose_a: bool = False,
+    transpose_b: bool = False, alpha: float = 1.0, beta: float = 0.0,
+) -> None:  # fmt: skip
+    """`gemm_tiles` by cuBLAS; a float, or exact in TF32 where the way is SPLIT. What is not finite
+    in b stays."""
+    if way == SPLIT:
+        upper, lower, odd = empty(b.shape), empty(b.shape), zeros(1, np.int32)
+        halves.halves(b, True, upper, lower, odd)
+        in_two_passes(library, a, upper, lower, out, transpose_a, transpose_b, alpha, beta)
+    else:
+        library.gemm(a, b, out, transpose_a, transpose_b, alpha, beta, tf32=way == TF32)
+
+
+def in_two_passes(
+    library: Blas, a: Memory, upper: Memory, lower: Memory, out: Memory, transpose_a: bool,
+    transpose_b: bool, alpha: float, beta: float,
+) -> None:  # fmt: skip
+    """out = alpha * a @ (upper + lower) + beta * out; the small one first, for its digits."""
+    library.gemm(a, lower, out, transpose_a, transpose_b, alpha, beta, tf32=True)
+    library.gemm(a, upper, out, transpose_a, transpose_b, alpha, 1.0, tf32=True)
+
+
+def gemm(
+    a: Memory, b: Memory, out: Memory, transpose_a: bool = False, transpose_b: bool = False,
+    alpha: float = 1.0, beta: float = 0.0,
+) -> None:  # fmt: skip
+    """out[M, N] = alpha * a @ b + beta * out, by tiles or by cuBLAS. a is [M, K], or [K, M] if it
+    is transposed, b is [K, N] or [N, K]; a may be spikes."""
+    library = blas()
+    spikes = a.dtype == np.uint8
+    (m, n), k = out.shape, a.shape[0] if transpose_a else a.shape[1]
+    way = taken(m, n, k, out.dtype, spikes, library is not None, precision())
+    if library is None or way is None:
+        gemm_tiles(a, b, out, transpose_a, transpose_b, alpha, beta)
+        return
+    if spikes:
+        spiked, a = a, empty(a.shape, out.dtype)
+        halves.floats(spiked, a, None)
+    gemm_blas(library, way, a, b, out, transpose_a, transpose_b, alpha, beta)
