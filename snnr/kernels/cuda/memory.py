@@ -60,11 +60,6 @@ class Memory:
         """What kernels take, of one axis."""
         return self.as_array((self.size,))
 
-    @property
-    def words(self) -> Any:
-        """What kernels take, the bytes of float32 as uint32, of one axis."""
-        return device.machine().carve(self._block.raw, (self.size,), np.dtype(np.uint32))
-
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise DeviceError("memory of device 'cuda' is no NumPy array; ask a Tensor for .numpy()")
 
