@@ -1,5 +1,6 @@
 """One step: batch -> forward -> loss -> backward -> seam -> finite? -> update."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -46,7 +47,7 @@ class Step:
         self.recorder = None if self._backend.host else Recorder(self._backend)
         self._batch: Tensor | None = None
         self._labels: F.Labels | None = None
-        self._classes = 0  # of the last step that was not run from a recording
+        self._classes = math.inf  # of the last step that was not run from a recording
 
     def batch(
         self, source: Source, index: NDArray[np.int64], rng: np.random.Generator | None
@@ -54,7 +55,10 @@ class Step:
         """The samples at `index` for the next step: off the host in memory that stays, and that
         the next batch is written into."""
         # who watches may keep what is seen
-        if self.recorder is None or self._batch is None or is_watching():
+        if self.recorder is None or is_watching():
+            self._batch = None
+            return source.batch(index, rng)
+        if self._batch is None:
             self._batch = source.batch(index, rng)
         else:
             self._batch = source.refill(self._batch, index, rng)
@@ -102,9 +106,11 @@ class Step:
         """Whether the step was run from a recording."""
         if self.recorder is None:
             return False
-        if seam is not None or not isinstance(marks, F.Labels) or marks.largest >= self._classes:
+        if seam is not None or not isinstance(marks, F.Labels):
             self.recorder.forget()
             return False
+        if marks.largest >= self._classes:
+            return False  # a plain step says what is wrong
 
         def work() -> None:
             loss, rate = self._backward(batch, marks)
