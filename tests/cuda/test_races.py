@@ -155,6 +155,9 @@ CALLS: list[tuple[str, str, Build]] = [
     ("total", "", lambda rng: {"x": normal(rng, (331,)), "out": empty()}),
     ("mean_time", "", lambda rng: {"x": normal(rng, (3, 41)), "out": empty(41)}),
     ("voting", "", lambda rng: {"x": normal(rng, (5, 12)), "group": 3, "out": empty(5, 4)}),
+    ("reorder", "tiles", lambda rng: {
+        "x": normal(rng, (2, 9, 17)), "axes": (0, 2, 1), "out": empty(2, 17, 9),
+    }),
     ("dropout_mask", "", lambda rng: {
         "key": 3, "counter": np.array([7], np.uint64), "p": 0.4, "out": empty(203, dtype=u1),
     }),
@@ -205,7 +208,7 @@ CALLS: list[tuple[str, str, Build]] = [
 
 #: one launch of threads that write what is theirs alone and read what nobody writes
 APART = {
-    "accumulate", "add", "multiply", "scale", "spread", "reorder", "mean_time_grad", "voting_grad",
+    "accumulate", "add", "multiply", "scale", "spread", "mean_time_grad", "voting_grad",
     "mask_time", "one_hot", "normalise", "random_affine", "crop_flip",
 }  # fmt: skip
 #: of the machine's memory

@@ -154,7 +154,7 @@ def _launch_forward(
         ),
         plan.grid, plan.block, x.flat, one_or_none(gain), one_or_none(offset), one_or_none(held),
         one_or_none(start), one_or_none(end),
-        out.flat if width == 1 else out.as_words((out.size // 4,)), np.uint64(units), rows, steps,
+        out.flat if width == 1 else out.words(np.uint32), np.uint64(units), rows, steps,
         scalars_of(neuron, x.dtype),
     )  # fmt: skip
 
