@@ -115,6 +115,9 @@ class Machine(Protocol):
     def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
         """The same bytes in another shape."""
 
+    def address(self, array: Any) -> int:
+        """Of the first byte, for libraries."""
+
     def read(self, array: Any) -> NDArray[Any]:
         """A new host array with the values; waits for what was launched before."""
 
@@ -147,6 +150,9 @@ class Simulator:
 
     def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
         return array.reshape(shape)
+
+    def address(self, array: Any) -> int:
+        return int(array._ary.ctypes.data)
 
     def read(self, array: Any) -> NDArray[Any]:
         values: NDArray[Any] = array.copy_to_host()
@@ -201,6 +207,9 @@ class Card:
 
     def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
         return _view(array, shape, array.dtype)
+
+    def address(self, array: Any) -> int:
+        return int(array.device_ctypes_pointer.value or 0)
 
     def read(self, array: Any) -> NDArray[Any]:
         self._ours()

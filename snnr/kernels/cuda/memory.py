@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from snnr.errors import DeviceError
-from snnr.kernels.cuda import device
+from snnr.kernels.cuda import device, ways
 from snnr.kernels.cuda.allocator import Block, Pool, pool_in_use, private
 from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import strided
@@ -59,6 +59,11 @@ class Memory:
     def flat(self) -> Any:
         """What kernels take, of one axis."""
         return self.as_array((self.size,))
+
+    @property
+    def words(self) -> Any:
+        """What kernels take, the bytes of float32 as uint32, of one axis."""
+        return device.machine().carve(self._block.raw, (self.size,), np.dtype(np.uint32))
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise DeviceError("memory of device 'cuda' is no NumPy array; ask a Tensor for .numpy()")
@@ -192,5 +197,11 @@ def record(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def reconsider(kept: dict[str, Any]) -> bool:
-    """Whether products with a weight are made in another way from now on."""
-    return False
+    """Whether products with a weight are made in another way from now on, after what was counted
+    since the last time."""
+    count = kept.get(ways.COUNT)
+    if count is None:
+        return False
+    spikes, entries = map(int, copy_out(count))
+    fill(count, 0)
+    return ways.decide(kept, spikes, entries)
