@@ -35,9 +35,10 @@ FIRST = (
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """The whole suite uses the cores; files that were named run in this process."""
-    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+    cores = int(numba.config.NUMBA_DEFAULT_NUM_THREADS)
+    if cores == 1 or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
-    return min(WORKERS, int(numba.config.NUMBA_DEFAULT_NUM_THREADS))
+    return min(WORKERS, cores)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
