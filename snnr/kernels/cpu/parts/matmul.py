@@ -74,11 +74,12 @@ def _store_transposed(block: Any, width: int, first: bool, out: Any) -> None:
 
 
 @jit(parallel=True)
-def _product(a: Any, rows: int, row_step: int, step: int, panels: Any, transposed: bool,
-             strips: Any, blocks: Any, out: Any) -> None:  # fmt: skip
+def _product(a: Any, start: int, rows: int, row_step: int, step: int, panels: Any,
+             transposed: bool, strips: Any, blocks: Any, out: Any) -> None:  # fmt: skip
     """out = A @ B (or its transpose is written), B in column panels [P, K, width].
 
-    A[m, k] = a[m*row_step + k*step]. Where columns are contiguous, tiles read them where they are.
+    A[m, k] = a[start + m*row_step + k*step]. Contiguous columns are read by the tiles where they
+    are.
     """
     depth = panels.shape[1]
     width = panels.shape[2]
@@ -93,8 +94,9 @@ def _product(a: Any, rows: int, row_step: int, step: int, panels: Any, transpose
         in_place = row_step == 1 and m1 - m0 == MR
         for k0 in range(0, depth, DEPTH):
             k1 = min(k0 + DEPTH, depth)
+            a0 = start + m0 * row_step + k0 * step
             if not in_place:
-                _pack_strip(a, m0 * row_step + k0 * step, row_step, step, m1 - m0, k1 - k0, strip)
+                _pack_strip(a, a0, row_step, step, m1 - m0, k1 - k0, strip)
             for p in range(panels.shape[0]):
                 n0 = p * width
                 n1 = min(n0 + width, columns)
@@ -107,10 +109,7 @@ def _product(a: Any, rows: int, row_step: int, step: int, panels: Any, transpose
                 ldc = columns if direct else width
                 more = direct and k0 > 0
                 if in_place:
-                    tile(
-                        a, m0 + k0 * step, 1, step, panels, b0, width, target, origin, ldc, kc,
-                        more,
-                    )  # fmt: skip
+                    tile(a, a0, 1, step, panels, b0, width, target, origin, ldc, kc, more)
                 else:
                     tile(strip, 0, 1, MR, panels, b0, width, target, origin, ldc, kc, more)
                 if transposed:
@@ -119,18 +118,22 @@ def _product(a: Any, rows: int, row_step: int, step: int, panels: Any, transpose
                     _store(block, width, k0 == 0, out[m0:m1, n0:n1])
 
 
-def _flat(a: Float) -> Float:
-    """The memory from the first to the last element: so one kernel serves every layout of a."""
+def _flat(a: Float) -> tuple[Float, int]:
+    """The memory of a, and where in it a[0, 0] lies: so one kernel serves every layout of a."""
     if a.flags.c_contiguous:
-        return a.reshape(-1)
+        return a.reshape(-1), 0
     if a.flags.f_contiguous:
-        return a.T.reshape(-1)
-    span = 1 + sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)) // a.itemsize
-    return as_strided(a, (span,), (a.itemsize,))
+        return a.T.reshape(-1), 0
+    last = [(n - 1) * s // a.itemsize for n, s in zip(a.shape, a.strides, strict=True)]
+    lowest = a[tuple(slice(None, None, -1 if far < 0 else 1) for far in last)]
+    return (
+        as_strided(lowest, (1 + sum(map(abs, last)),), (a.itemsize,)),
+        -sum(far for far in last if far < 0),
+    )
 
 
 def matmul(a: Float, b: Float, out: Float) -> None:
-    """out[M, N] = a[M, K] @ b[K, N]; a and b may be strided views, but not run backwards."""
+    """out[M, N] = a[M, K] @ b[K, N]; a and b may be strided views."""
     if a.shape[1] == 0:
         out.fill(0)
         return
@@ -144,5 +147,5 @@ def matmul(a: Float, b: Float, out: Float) -> None:
     blocks = empty((threads, MR * width), out.dtype)
     row_step, step = (stride // a.itemsize for stride in a.strides)
     _product(
-        _flat(a), a.shape[0], row_step, step, panels_of(b, width), transposed, strips, blocks, out
+        *_flat(a), a.shape[0], row_step, step, panels_of(b, width), transposed, strips, blocks, out
     )
