@@ -69,7 +69,7 @@ def command(
     quiet: bool,
 ) -> None:
     """Time training steps (forward, backward, Grad R) and inference, dense and pruned, and report
-    the peak of resident memory. Weights are random, images MNIST (random for cifar10_conv);
+    the peak of resident memory, or with --device cuda what was taken of the card's. Weights are random, images MNIST (random for cifar10_conv);
     currents are raised until every layer fires at 8 % or more.
 
     Medians of repeated steps. A comparison with other frameworks on the same work is in the
@@ -86,7 +86,7 @@ def command(
         for share in shares or (1.0, 0.02):
             note(f"{name} at {percent(share, 0)} connectivity ...", quiet)
             results.append(_measure(name, share, batch_size or BATCHES[name], chosen, seconds))
-    machine = _machine()
+    machine = _machine(chosen)
     if as_json:
         print_json({"machine": machine, "results": results})
         return
@@ -108,14 +108,20 @@ def command(
     )  # fmt: skip
 
 
-def _machine() -> dict[str, Any]:
+def _machine(device: str) -> dict[str, Any]:
     import numba
     import numpy as np
 
     from snnr import __version__
     from snnr.kernels import threads
 
+    card = {}
+    if device == "cuda":
+        from snnr.kernels.cuda.device import name
+
+        card["card"] = name()
     return {
+        **card,
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": numba.get_num_threads(),
@@ -140,30 +146,34 @@ def _processor() -> str:
 def _measure(name: str, share: float, batch: int, device: str, seconds: float) -> dict[str, Any]:
     import numpy as np
 
-    from snnr import functional as F
-    from snnr import models, no_grad
+    from snnr import Tensor, models, no_grad
+    from snnr.kernels import backend
     from snnr.optim import GradR
+    from snnr.training.losses import loss_function
+    from snnr.training.step import Step
 
-    _reset_peak()
+    memory = _Host() if backend(device).host else _Card()
     rng = np.random.default_rng(0)
     network = models.make(name, seed=0, device=device)
     optimizer = GradR(network.parameters(), lr=1e-4, prior=0.0 if share < 1 else 1e-3)
     if share < 1:
         _prune(optimizer, share, rng)
-    images = _images(name, batch, rng)
+    pixels = _images(name, batch, rng)
+    images, one = Tensor(pixels, device=device), Tensor(pixels[:1], device=device)
     labels = rng.integers(0, 10, batch)
+    # as a `Trainer` takes them: a card records its launches
+    step = Step(network, optimizer, loss_function("mse"), device)
 
     def train() -> None:
-        optimizer.zero_grad()
-        F.label_mse_loss(F.mean_time(network(images)), labels).backward()
-        optimizer.step()
+        step.take(images, labels)
+        step.finite()
 
     rates = _calibrate(network, optimizer, images)
     train_ms = _times(train, seconds)
     network.eval()
     with no_grad():
-        inference_ms = _times(lambda: network(images), seconds / 2)
-        one_ms = _times(lambda: network(images[:1]), seconds / 2)
+        inference_ms = _times(lambda: network(images).numpy(), seconds / 2)
+        one_ms = _times(lambda: network(one).numpy(), seconds / 2)
     tenth = max(len(train_ms) // 10, 0)
     return {
         "net": name,
