@@ -55,15 +55,15 @@ def _conv_block(inputs: int, outputs: int, rng: np.random.Generator) -> list[Lay
 
 
 def _head(
-    inputs: int, classes: int, dropout: float, rng: np.random.Generator, seed: int
+    inputs: int, hidden: int, classes: int, dropout: float, rng: np.random.Generator, seed: int
 ) -> list[Layer]:
-    """Flatten - Dropout - Linear 2048 - LIF - Linear 10 per class - LIF - voting by 10."""
+    """Flatten - Dropout - Linear hidden - LIF - Linear 10 per class - LIF - voting by 10."""
     return [
         Flatten(),
         Dropout(dropout, rng=np.random.default_rng((seed, 1))),
-        Linear(inputs, 2048, bias=False, rng=rng),
+        Linear(inputs, hidden, bias=False, rng=rng),
         LIF(),
-        Linear(2048, 10 * classes, bias=False, rng=rng),
+        Linear(hidden, 10 * classes, bias=False, rng=rng),
         LIF(),
         Voting(10),
     ]
@@ -77,6 +77,7 @@ def csnn(
     classes: int = 10,
     channels: int = 128,
     dropout: float = 0.5,
+    hidden: int = 2048,
 ) -> Sequential:
     """Convolutional SNN for 28x28 grey images: [Conv 3x3 128 - BatchNorm - LIF - MaxPool 2] x2,
     then Flatten - Dropout - Linear 2048 - LIF - Linear 100 - LIF - voting by 10.
@@ -90,7 +91,7 @@ def csnn(
         MaxPool2d(2),
         *_conv_block(channels, channels, rng),
         MaxPool2d(2),
-        *_head(channels * (height // 4) * (width // 4), classes, dropout, rng, seed),
+        *_head(channels * (height // 4) * (width // 4), hidden, classes, dropout, rng, seed),
         T=T,
         device=device,
     )
@@ -104,6 +105,7 @@ def cifar10_conv(
     classes: int = 10,
     channels: int = 256,
     dropout: float = 0.5,
+    hidden: int = 2048,
 ) -> Sequential:
     """The paper's "6 Conv 2 FC": [Conv 3x3 256 - BatchNorm - LIF] x3 - MaxPool 2, twice, then
     Flatten - Dropout - Linear 2048 - LIF - Linear 100 - LIF - voting by 10.
@@ -120,7 +122,7 @@ def cifar10_conv(
         blocks.append(MaxPool2d(2))
     return Sequential(
         *blocks,
-        *_head(channels * (height // 4) * (width // 4), classes, dropout, rng, seed),
+        *_head(channels * (height // 4) * (width // 4), hidden, classes, dropout, rng, seed),
         T=T,
         device=device,
     )

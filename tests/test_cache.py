@@ -26,7 +26,7 @@ from snnr.kernels import jit
 warm = jit.cache_is_warm()
 from snnr.kernels.cpu import OPERATIONS, optim
 w, g, m, v = (np.full(4, x, np.float32) for x in (0, 1, 0, 0))
-OPERATIONS["adam_step"](w, g, m, v, 0.5, 0.0, 0.0, 1.0, 0.0)
+OPERATIONS["adam_step"](w, g, m, v, np.array([[0.5, 1.0, 0, 0]]), 0, 0.0, 0.0, 0.0)
 kernels = [k for k in vars(optim).values() if hasattr(k, "stats")]
 hits = sum(sum(k.stats.cache_hits.values()) for k in kernels)
 misses = sum(sum(k.stats.cache_misses.values()) for k in kernels)

@@ -121,6 +121,7 @@ def restore_random(
         draws, rng = getattr(holder, "draws", None), getattr(holder, "rng", None)
         if isinstance(draws, Draws):
             holder.draws = _draws(states[name], where)
+            holder.draws.to(holder.device)
         elif isinstance(rng, np.random.Generator):
             layout.restore_generator(rng, states[name], where)
 

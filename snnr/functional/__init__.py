@@ -4,13 +4,21 @@ from snnr.functional.arithmetic import add, multiply, total
 from snnr.functional.conv import conv2d
 from snnr.functional.dropout import dropout, dropout_mask
 from snnr.functional.linear import linear
-from snnr.functional.loss import cross_entropy, label_mse_loss, mean_time, mse_loss, one_hot
+from snnr.functional.loss import (
+    Labels,
+    cross_entropy,
+    label_mse_loss,
+    mean_time,
+    mse_loss,
+    one_hot,
+)
 from snnr.functional.neuron import norm_spiking, spiking
 from snnr.functional.norm import RunningStatistics, batch_norm
 from snnr.functional.pool import avg_pool2d, flatten, max_pool2d, voting
 from snnr.kernels.rules import Neuron, if_neuron, lif_neuron
 
 __all__ = [
+    "Labels",
     "Neuron",
     "RunningStatistics",
     "add",

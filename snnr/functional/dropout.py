@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from snnr import kernels
@@ -48,6 +49,12 @@ def dropout_mask(
     same on every device; `snnr.kernels.philox_blocks` of the size says by how much the counter
     moves on.
     """
+    start = kernels.backend(device).copy_in(np.asarray([counter], "uint64"))
+    return next_mask(shape, p, key, start, device)
+
+
+def next_mask(shape: tuple[int, ...], p: float, key: int, counter: Memory, device: str) -> Tensor:
+    """`dropout_mask` with a counter in memory of the device, uint64 ``[1]``, which moves on."""
     backend = kernels.backend(device)
     layout = Layout.of(len(shape), None)
     memory = backend.empty(layout.memory_shape(shape), "uint8")

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnr.errors import ShapeError
+from snnr import kernels
+from snnr.errors import DeviceError, ShapeError
 from snnr.functional.arithmetic import as_float, laid_out
 from snnr.kernels import Memory
 from snnr.tensor import Function, Tensor
@@ -97,7 +98,41 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
     return MeanSquaredError()(x, laid_out(target, x.layout))
 
 
-def label_mse_loss(x: Tensor, labels: ArrayLike) -> Tensor:
+class Labels:
+    """Labels ``[N]`` in memory of a device: for several uses, and for others' values in the same
+    place.
+
+    Attributes: `memory`, int64 ``[N]``; `device`; the `largest` label, -1 of none.
+
+    Raises
+    ------
+    ShapeError : they are not whole numbers ``[N]``, or one is negative.
+    """
+
+    def __init__(self, labels: ArrayLike, device: str = "cpu") -> None:
+        self.device = device
+        marks = _whole("Labels", labels)
+        self.memory = kernels.backend(device).empty(marks.shape, np.int64)
+        self.assign(marks)
+
+    def assign(self, labels: ArrayLike) -> None:
+        """Put other labels in.
+
+        Raises
+        ------
+        ShapeError : as above, or they are not as many.
+        """
+        marks = _whole("Labels", labels)
+        if marks.shape != self.memory.shape:
+            raise ShapeError(
+                f"{list(marks.shape)} labels do not fit memory of {list(self.memory.shape)}"
+            )
+        self.largest = int(marks.max(initial=-1))
+        _within("Labels", int(marks.min(initial=0)), self.largest, self.largest + 1)
+        kernels.backend(self.device).write(marks, self.memory)
+
+
+def label_mse_loss(x: Tensor, labels: ArrayLike | Labels) -> Tensor:
     """`mse_loss` of ``x[N, classes]`` against one-hot ``labels[N]``, made on the device of x: the
     paper's loss.
 
@@ -108,7 +143,7 @@ def label_mse_loss(x: Tensor, labels: ArrayLike) -> Tensor:
     x = as_float(x)
     marks = _labels("label_mse_loss", x, labels)
     target = x.backend.empty(x.memory.shape, x.dtype)
-    x.backend.one_hot(x.backend.copy_in(marks), target)
+    x.backend.one_hot(marks, target)
     return MeanSquaredError()(x, Tensor.from_memory(target, x.device))
 
 
@@ -117,11 +152,10 @@ class CrossEntropy(Function):
 
     owned = True
 
-    def __init__(self, labels: NDArray[np.int64]) -> None:
-        self.host_labels = labels
+    def __init__(self, labels: Memory) -> None:
+        self.labels = labels
 
     def forward(self, x: Tensor) -> Memory:
-        self.labels = self.backend.copy_in(self.host_labels)
         self.probability = self.backend.empty(x.memory.shape, x.dtype)
         out = self.backend.empty((), x.dtype)
         self.backend.cross_entropy(x.memory, self.labels, self.probability, out)
@@ -133,7 +167,7 @@ class CrossEntropy(Function):
         return (dx,)
 
 
-def cross_entropy(x: Tensor, labels: ArrayLike) -> Tensor:
+def cross_entropy(x: Tensor, labels: ArrayLike | Labels) -> Tensor:
     """Mean cross-entropy of the softmax of ``x[N, classes]`` against integer ``labels[N]``.
 
     Raises
@@ -143,13 +177,19 @@ def cross_entropy(x: Tensor, labels: ArrayLike) -> Tensor:
     return CrossEntropy(_labels("cross_entropy", x, labels))(as_float(x))
 
 
-def _labels(name: str, x: Tensor, labels: ArrayLike) -> NDArray[np.int64]:
-    if len(x.shape) != 2 or np.shape(labels) != x.shape[:1]:
+def _labels(name: str, x: Tensor, labels: ArrayLike | Labels) -> Memory:
+    """Labels in memory of the device of x, one for each row and each the index of a column."""
+    shape = tuple(labels.memory.shape) if isinstance(labels, Labels) else np.shape(labels)
+    if len(x.shape) != 2 or shape != x.shape[:1]:
         raise ShapeError(
-            f"{name}: input {list(x.shape)} must be [N, classes], labels "
-            f"{list(np.shape(labels))} [N]"
+            f"{name}: input {list(x.shape)} must be [N, classes], labels {list(shape)} [N]"
         )
-    return checked_labels(name, labels, x.shape[1])
+    if not isinstance(labels, Labels):
+        return x.backend.copy_in(checked_labels(name, labels, x.shape[1]))
+    if labels.device != x.device:
+        raise DeviceError(f"{name}: the labels lie on {labels.device}, the input on {x.device}")
+    _within(name, 0, labels.largest, x.shape[1])
+    return labels.memory
 
 
 def checked_labels(name: str, labels: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -159,14 +199,22 @@ def checked_labels(name: str, labels: ArrayLike, classes: int) -> NDArray[np.int
     ------
     ShapeError : they are not whole numbers, or outside 0..classes-1.
     """
+    marks = _whole(name, labels)
+    if marks.size:
+        _within(name, int(marks.min()), int(marks.max()), classes)
+    return marks
+
+
+def _whole(name: str, labels: ArrayLike) -> NDArray[np.int64]:
     marks = np.asarray(labels)
     if marks.dtype.kind not in "iu" or marks.ndim != 1:
         raise ShapeError(f"{name}: labels {list(marks.shape)} {marks.dtype} must be integers [N]")
-    if marks.size and not 0 <= marks.min() <= marks.max() < classes:
-        raise ShapeError(
-            f"{name}: labels run from {marks.min()} to {marks.max()}, expected 0..{classes - 1}"
-        )
     return np.ascontiguousarray(marks, np.int64)
+
+
+def _within(name: str, least: int, largest: int, classes: int) -> None:
+    if least < 0 or largest >= classes:
+        raise ShapeError(f"{name}: labels run from {least} to {largest}, expected 0..{classes - 1}")
 
 
 def one_hot(labels: ArrayLike, classes: int, dtype: Any = np.float32) -> NDArray[Any]:

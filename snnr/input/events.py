@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnr import kernels
 from snnr.errors import ConfigError, ShapeError
-from snnr.input.source import Source
+from snnr.input.source import Source, fits
 from snnr.layout import Layout
 from snnr.tensor import Tensor
 
@@ -135,9 +135,21 @@ class Events(Source):
         return cls(binned(recordings, T, shape, duration), device)
 
     def batch(self, index: ArrayLike, rng: np.random.Generator | None = None) -> Tensor:
-        chosen = self._spikes[self.checked(index)].swapaxes(0, 1)
-        memory = kernels.backend(self.device).copy_in(self._layout.to_memory(chosen))
+        memory = kernels.backend(self.device).copy_in(self._chosen(index))
         return Tensor.from_memory(memory, self.device, self.timesteps)
+
+    def refill(
+        self, out: Tensor, index: ArrayLike, rng: np.random.Generator | None = None
+    ) -> Tensor:
+        chosen = self._chosen(index)
+        if not fits(out, chosen.shape, np.uint8, self.timesteps, self.device):
+            return self.batch(index, rng)
+        out.backend.write(chosen, out.memory)
+        return out
+
+    def _chosen(self, index: ArrayLike) -> NDArray[np.uint8]:
+        """The sequences at `index` in the order of memory."""
+        return self._layout.to_memory(self._spikes[self.checked(index)].swapaxes(0, 1))
 
     def __repr__(self) -> str:
         shape = [self.count, self.timesteps, *self.sample_shape]

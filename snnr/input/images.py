@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnr import kernels
 from snnr.errors import ConfigError, ShapeError
-from snnr.input.source import Source
+from snnr.input.source import Source, fits
 from snnr.kernels import Memory
 from snnr.tensor import Tensor
 
@@ -130,14 +130,29 @@ class Images(Source):
     def batch(self, index: ArrayLike, rng: np.random.Generator | None = None) -> Tensor:
         """The images at `index`, moved at random where there is a generator, and normalised."""
         places = self.checked(index)
-        channels, height, width = self.sample_shape
-        out = self._backend.empty((places.size, height, width, channels), np.float32)
-        if places.size:
-            self._fill(places, rng if self.kind is not None else None, out)
+        out = self._backend.empty(self._shape(places), np.float32)
+        self._fill(places, rng, out)
         return Tensor.from_memory(out, self.device)
+
+    def refill(
+        self, out: Tensor, index: ArrayLike, rng: np.random.Generator | None = None
+    ) -> Tensor:
+        places = self.checked(index)
+        if not fits(out, self._shape(places), np.float32, None, self.device):
+            return self.batch(places, rng)
+        self._fill(places, rng, out.memory)
+        return out
+
+    def _shape(self, index: NDArray[np.int64]) -> tuple[int, ...]:
+        """Of a batch in memory."""
+        channels, height, width = self.sample_shape
+        return index.size, height, width, channels
 
     def _fill(self, index: NDArray[np.int64], rng: np.random.Generator | None, out: Memory) -> None:
         backend, count = self._backend, index.size
+        if not count:
+            return
+        rng = rng if self.kind is not None else None
         _, height, width = self.sample_shape
         chosen = backend.copy_in(index)
         if rng is None:

@@ -11,6 +11,14 @@ from snnr.kernels import resolve
 from snnr.tensor import Tensor
 
 
+def fits(
+    out: Tensor, shape: tuple[int, ...], dtype: Any, timesteps: int | None, device: str
+) -> bool:
+    """Whether a batch of this shape in memory can be written over `out`."""
+    told = tuple(out.memory.shape), out.dtype, out.timesteps, out.device
+    return told == (tuple(shape), np.dtype(dtype), timesteps, device)
+
+
 class Source(ABC):
     """Many samples, and a batch of them as network input.
 
@@ -41,6 +49,16 @@ class Source(ABC):
         ------
         ShapeError : `index` is not such an array.
         """
+
+    def refill(
+        self, out: Tensor, index: ArrayLike, rng: np.random.Generator | None = None
+    ) -> Tensor:
+        """`batch`, written over `out`, an earlier batch; a fresh tensor where it does not fit."""
+        made = self.batch(index, rng)
+        if not fits(out, made.memory.shape, made.dtype, made.timesteps, made.device):
+            return made
+        out.backend.copy(made.memory, out.memory)
+        return out
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint keeps of the source, as JSON values."""

@@ -43,6 +43,29 @@ class Backend(Operations, Protocol):
     def fill(self, out: Memory, value: float) -> None:
         """out = value everywhere."""
 
+    # A device gains from a step that is written down once and then run as a whole. What differs
+    # from step to step then lies in memory.
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """Writes down what `work` launches without running it, and returns what runs it, again and
+        again, on the same memory; None where nothing is gained (host backends; `work` was not
+        called).
+
+        Memory that `work` allocates stays reserved for as long as what is returned lives; memory
+        that was there before, the caller keeps.
+
+        Raises
+        ------
+        DeviceError : `work` copies to or from the host (`copy_in`, `copy_out`, `write`), or cannot
+            be recorded for another reason. Nothing was run.
+        """
+
+    def reconsider(self, kept: dict[str, Any]) -> bool:
+        """Between steps: read what was counted on the device for the weight that `kept` belongs to
+        (`Hints.weight`) and choose anew how its products are made. True where the choice changed,
+        so that what was recorded must be recorded anew; host backends choose in each call: False.
+        """
+
 
 def _functions(protocol: type) -> list[str]:
     found = vars(protocol).items()

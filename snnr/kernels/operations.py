@@ -88,12 +88,13 @@ class Operations(Protocol):
         """out[T, M] = x[T, M] * mask[M] * factor; mask uint8. Spikes stay spikes where factor is 1
         and out is uint8; out may be x."""
 
-    def dropout_mask(self, key: int, counter: int, p: float, out: Memory) -> None:
+    def dropout_mask(self, key: int, counter: Memory, p: float, out: Memory) -> None:
         """out[...] uint8 = 1 with probability 1 - p, by Philox 4x32-10 (Salmon et al., SC 2011).
 
-        Block b of four words has the 128-bit counter (counter + b, 0) as two 64-bit halves and the
-        64-bit `key`; element i takes word i % 4 of block i // 4 and is 1 where the word is at least
-        ``round(p * 2**32)``. `philox_blocks` says by how much the counter moves on.
+        Block b of four words has the 128-bit counter (counter[0] + b, 0) as two 64-bit halves and
+        the 64-bit `key`; element i takes word i % 4 of block i // 4 and is 1 where the word is at
+        least ``round(p * 2**32)``. `counter`, one uint64, is left advanced by `philox_blocks`
+        of out's size, mod 2**64: where the next mask starts.
         """
 
     # Dense layers and convolution
@@ -275,13 +276,16 @@ class Operations(Protocol):
     def count_nonzero(self, x: Memory, count: Memory) -> None:
         """count[0], int64 = how many entries of x are not zero."""
 
-    # Optimizers: flat or shaped arrays of one layout, in place. step_size = lr/c1 and
-    # inv_sqrt_c2 = 1/sqrt(c2) carry Adam's bias correction. counts[3], int64: the nonzero weights
-    # after the step, and added to it how many became 0 and how many left 0.
+    # Optimizers: flat or shaped arrays of one layout, in place. What may differ from step to step
+    # is rates[P, 4], float64, a row for each parameter: step_size, inv_sqrt_c2, prior, mu.
+    # step_size = lr/c1 (the plain form: lr) and inv_sqrt_c2 = 1/sqrt(c2) carry Adam's bias
+    # correction; step_size*prior is made in float64 and then rounded, as each of them is, to the
+    # dtype of w. counts[3], int64: the nonzero weights after the step, and added to it how many
+    # became 0 and how many left 0.
 
     def adam_step(
-        self, w: Memory, g: Memory, m: Memory, v: Memory, step_size: float, beta1: float,
-        beta2: float, inv_sqrt_c2: float, eps: float, counts: Memory | None = None,
+        self, w: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int, beta1: float,
+        beta2: float, eps: float, counts: Memory | None = None,
     ) -> None:  # fmt: skip
         """Adam (Kingma & Ba, ICLR 2015)."""
 
@@ -295,17 +299,17 @@ class Operations(Protocol):
 
     def grad_r_step(
         self, w: Memory, theta: Memory, sign: Memory, g: Memory, m: Memory, v: Memory,
-        step_size: float, prior: float, mu: float, beta1: float, beta2: float, inv_sqrt_c2: float,
-        eps: float, counts: Memory,
+        rates: Memory, row: int, beta1: float, beta2: float, eps: float, counts: Memory,
     ) -> None:  # fmt: skip
         """theta -= sign*Adam + step_size*prior*signum(theta - mu), then w = sign*max(theta, 0)
         (Chen et al., IJCAI 2021)."""
 
     def grad_r_sgd_step(
-        self, w: Memory, theta: Memory, sign: Memory, g: Memory, lr: float, prior: float,
-        mu: float, counts: Memory,
+        self, w: Memory, theta: Memory, sign: Memory, g: Memory, rates: Memory, row: int,
+        counts: Memory,
     ) -> None:  # fmt: skip
-        """theta -= lr*sign*g + lr*prior*signum(theta - mu), then as `grad_r_step`."""
+        """theta -= step_size*sign*g + step_size*prior*signum(theta - mu), then as
+        `grad_r_step`."""
 
     # Input: images uint8 or float32 [M, C, H, W] in memory, index int64 [N], mean and std float32
     # [C], out float32 [N, H, W, C]

@@ -19,15 +19,26 @@ class Layer(ABC):
     A subclass keeps its arrays (`Parameter`, `Buffer`) and the layers inside it as attributes; both
     are found there, trained, moved and saved. To be saved it is registered (`snnr.nn.register`)
     and can be made again from its `settings`.
+
+    ``class Mine(Layer, launches_alike=True)`` promises that `forward` launches the same each time
+    while the layer's attributes are the same objects, and has no other effect: then training steps
+    on a device may be recorded and run again without calling it. Subclasses promise for themselves.
     """
 
     #: names of attributes that are the constructor's arguments; None: as the constructor has them
     SETTINGS: ClassVar[tuple[str, ...] | None] = None
 
+    #: see above
+    launches_alike: ClassVar[bool] = False
+
     training: bool = True
     #: path within the network, e.g. "0_linear" or "3_sequential.0_conv2d"
     name: str = ""
     device: str = "cpu"
+
+    def __init_subclass__(cls, launches_alike: bool = False, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        cls.launches_alike = launches_alike
 
     def __call__(self, x: Tensor) -> Tensor:
         watches = watches_of(self)
@@ -181,10 +192,14 @@ class Layer(ABC):
         """
         chosen = resolve(device)
         for layer in self.layers():
-            layer.device = chosen
-            for array in layer.arrays().values():
-                array.to(chosen)
+            layer.move(chosen)
         return self
+
+    def move(self, device: str) -> None:
+        """Move this layer alone, not those inside: its arrays, and what else it keeps in memory."""
+        self.device = device
+        for array in self.arrays().values():
+            array.to(device)
 
     # Watching
 

@@ -1,29 +1,55 @@
 """Dropout, with random numbers that a seed and a count fix."""
 
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from snnr import functional as F
+from snnr import kernels
 from snnr.errors import ConfigError
-from snnr.kernels import philox_blocks
+from snnr.functional.dropout import next_mask
 from snnr.nn.arrays import Seed, Shape, _Empty, generator
 from snnr.nn.base import Layer
 from snnr.nn.checks import number
 from snnr.tensor import Tensor
 
 
-@dataclass
 class Draws:
     """Where a layer is in its sequence of random numbers: Philox 4x32-10 of `key`, from block
-    `counter` on; both are below 2**64."""
+    `counter` on; both are below 2**64.
 
-    key: int
-    counter: int = 0
+    The counter lies in `memory` of a device, uint64 ``[1]``, where the kernel that draws moves it
+    on: reading it waits for the device.
+    """
+
+    def __init__(self, key: int, counter: int = 0, device: str = "cpu") -> None:
+        self.key = key
+        self._lie(device, counter)
+
+    def _lie(self, device: str, counter: int) -> None:
+        self.device = device
+        self.memory = kernels.backend(device).empty(1, "uint64")
+        self.counter = counter
+
+    @property
+    def counter(self) -> int:
+        return int(kernels.backend(self.device).copy_out(self.memory)[0])
+
+    @counter.setter
+    def counter(self, value: int) -> None:
+        kernels.backend(self.device).write(np.full(1, value, "uint64"), self.memory)
+
+    def to(self, device: str) -> None:
+        """Move the counter to another device."""
+        if device != self.device:
+            self._lie(device, self.counter)
+
+    def __repr__(self) -> str:
+        return f"Draws(key={self.key}, counter={self.counter})"
 
 
-class Dropout(Layer):
+class Dropout(Layer, launches_alike=True):
     """Zero each unit with probability p, the same units at every time step, scale by 1/(1-p).
 
     The masks depend on the layer's key, drawn from `rng`, and on how many numbers were used before,
@@ -52,9 +78,12 @@ class Dropout(Layer):
         if self.fixed_mask is not None:
             return self.fixed_mask
         draws = self.draws
-        made = F.dropout_mask(x.sample_shape, self.p, draws.key, draws.counter, x.device)
-        draws.counter = (draws.counter + philox_blocks(made.size)) % (1 << 64)
-        return made
+        draws.to(x.device)  # of a layer that was never moved itself
+        return next_mask(x.sample_shape, self.p, draws.key, draws.memory, x.device)
+
+    def move(self, device: str) -> None:
+        super().move(device)
+        self.draws.to(device)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, self.mask(x)) if self.active() else x

@@ -13,7 +13,7 @@ from snnr.surrogate import get as get_surrogate
 from snnr.tensor import Tensor
 
 
-class IF(Layer):
+class IF(Layer, launches_alike=True):
     """Integrate-and-fire neurons: current ``[T, N, ...]`` -> uint8 spikes of the same shape.
 
     Parameters
@@ -86,7 +86,7 @@ class IF(Layer):
         return F.spiking(x, self.neuron(), self.steps(x))
 
 
-class LIF(IF):
+class LIF(IF, launches_alike=True):
     """Leaky integrate-and-fire neurons; as `IF`, with
 
     tau : membrane time constant in time steps, > 1 (the paper: 2).

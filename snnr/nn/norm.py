@@ -68,9 +68,9 @@ class BatchNorm(Layer):
         return F.batch_norm(x, self.scale, self.shift, self.statistics, self.training)
 
 
-class BatchNorm1d(BatchNorm):
+class BatchNorm1d(BatchNorm, launches_alike=True):
     """BatchNorm of ``[T, N, C]`` over time and batch: scale, shift and running statistics."""
 
 
-class BatchNorm2d(BatchNorm):
+class BatchNorm2d(BatchNorm, launches_alike=True):
     """BatchNorm of ``[T, N, C, H, W]`` over time, batch and space."""

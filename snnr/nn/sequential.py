@@ -19,7 +19,7 @@ from snnr.nn.weights import Linear
 from snnr.tensor import Tensor
 
 
-class Sequential(Layer):
+class Sequential(Layer, launches_alike=True):
     """A network, or a part of one: layers in order, on one device.
 
     Parameters

@@ -11,7 +11,7 @@ from snnr.nn.checks import MAX_POOL, MAX_STRIDE, whole
 from snnr.tensor import Tensor
 
 
-class MaxPool2d(Layer):
+class MaxPool2d(Layer, launches_alike=True):
     """Max pooling without padding, floor mode; stride defaults to kernel_size."""
 
     def __init__(self, kernel_size: int = 2, stride: int | None = None) -> None:
@@ -31,14 +31,14 @@ class MaxPool2d(Layer):
         return F.max_pool2d(x, self.kernel_size, self.stride)
 
 
-class AvgPool2d(MaxPool2d):
+class AvgPool2d(MaxPool2d, launches_alike=True):
     """Average pooling without padding, floor mode; stride defaults to kernel_size."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(x, self.kernel_size, self.stride)
 
 
-class Flatten(Layer):
+class Flatten(Layer, launches_alike=True):
     """``[.., C, H, W]`` -> ``[.., C*H*W]``."""
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -48,7 +48,7 @@ class Flatten(Layer):
         return F.flatten(x)
 
 
-class Voting(Layer):
+class Voting(Layer, launches_alike=True):
     """Each class is the mean of `group` neighbouring outputs."""
 
     def __init__(self, group: int = 10) -> None:

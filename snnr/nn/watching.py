@@ -46,6 +46,11 @@ def watching(watch: Watch) -> Iterator[None]:
         _watching.reset(token)
 
 
+def is_watching() -> bool:
+    """Whether anybody watches any network here and now."""
+    return bool(_watching.get())
+
+
 def watches_of(layer: object) -> list[Watch]:
     """Who watches this layer here and now."""
     return [watch for watch in _watching.get() if id(layer) in watch.members]

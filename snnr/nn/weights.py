@@ -24,7 +24,7 @@ def _specs(shape: Shape, layout: Layout, bias: bool) -> dict[str, Spec]:
     return specs
 
 
-class Linear(Layer):
+class Linear(Layer, launches_alike=True):
     """``y = x @ weight.T + bias``; ``[.., in_features]`` -> ``[.., out_features]``.
 
     `weight` is ``[out, in]`` (memory ``[in, out]``, so that one spike names one row), role
@@ -69,7 +69,7 @@ class Linear(Layer):
         return F.linear(x, self.weight, self.bias, mask, factor)
 
 
-class Conv2d(Layer):
+class Conv2d(Layer, launches_alike=True):
     """2-D convolution; ``[.., C, H, W]`` -> ``[.., out_channels, H', W']``.
 
     `weight` is ``[out, in, kh, kw]`` (memory ``[kh, kw, in, out]``), role "weight"; `bias`

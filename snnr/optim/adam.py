@@ -8,7 +8,7 @@ from snnr.optim.settings import AdamSettings
 from snnr.tensor import Parameter
 
 
-class Adam(Optimizer):
+class Adam(Optimizer, launches_alike=True):
     """Adam for every parameter; prunes nothing.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from snnr import kernels
 from snnr.errors import ConfigError, ShapeError
 from snnr.kernels import Memory
 from snnr.optim.settings import AdamSettings
@@ -24,6 +25,13 @@ class Optimizer(ABC):
     scales, shifts) get plain Adam. `begin` and `after` may be overridden by methods with a schedule
     or a budget; one that draws noise keeps a named generator in `rng`, which checkpoints save.
 
+    A step is `advance`, what Python has to do, then `launch`, what the device has to do. Numbers
+    that differ from step to step reach the device in memory, a row for each parameter (`rates`);
+    IN_RATES names the settings among them. ``class Mine(Optimizer, launches_alike=True)`` promises
+    that `update` and `after` launch the same each time while the other settings are the same, and
+    have no other effect: then steps on a device may be recorded and run again without calling
+    them. Subclasses promise for themselves.
+
     Attributes: `params`; `lr`, `betas`, `eps` and the method's own settings, which may be changed
     between steps; `step_count`; `state[param]`.
 
@@ -38,10 +46,17 @@ class Optimizer(ABC):
     #: what is kept of every parameter
     MOMENTS: ClassVar[Mapping[str, Kept]] = {"exp_avg": Kept(), "exp_avg_sq": Kept(least=0)}
 
+    IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr"})
+    launches_alike: ClassVar[bool] = False
+
     lr: float
     betas: tuple[float, float]
     eps: float
     rng: np.random.Generator | None = None
+
+    def __init_subclass__(cls, launches_alike: bool = False, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        cls.launches_alike = launches_alike
 
     def __init__(self, params: Iterable[Parameter], settings: AdamSettings) -> None:
         if isinstance(params, Parameter) or not isinstance(params, Iterable):
@@ -57,12 +72,17 @@ class Optimizer(ABC):
         for name, value in settings.as_dict().items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
         self.step_count = 0
+        #: row of each parameter in `rates`
+        self.row = {p: i for i, p in enumerate(self.params)}
+        self._rates: dict[str, Memory] = {}
+        self._rows = [(0.0, 0.0, 0.0, 0.0)] * len(self.params)
         self.state: dict[Parameter, State] = {}
         #: per weight: nonzero, became 0, left 0 since `take_changes`
         self.counts: dict[Parameter, Memory] = {}
         #: version of each parameter's values that the last step left
         self.seen: dict[Parameter, int] = {}
         for p in self.params:
+            self.rates(p)
             prunable = p.role == "weight"
             self.state[p] = State(p, {**(self.WEIGHT_STATE if prunable else {}), **self.MOMENTS})
             if prunable:
@@ -77,6 +97,7 @@ class Optimizer(ABC):
     def _follow(self, p: Parameter) -> None:
         """Move the state to where the parameter went."""
         if self.state[p].device != p.device:
+            self.rates(p)
             self.state[p].follow()
             if p in self.counts:
                 self._count(p)
@@ -103,10 +124,17 @@ class Optimizer(ABC):
 
     @abstractmethod
     def update(self, p: Parameter) -> None:
-        """Move a prunable parameter from the gradient in `p.grad_memory`."""
+        """Launch what moves a prunable parameter from the gradient in `p.grad_memory`."""
 
     def after(self) -> None:  # noqa: B027
         """After all parameters were moved: for what needs all weights at once."""
+
+    def rates_of(self, p: Parameter) -> tuple[float, float, float, float]:
+        """What this step's update of p needs in `rates`: step_size, inv_sqrt_c2, prior, mu."""
+        return *self.correction(p), 0.0, 0.0
+
+    def believe(self, p: Parameter) -> None:  # noqa: B027
+        """Before a step: bring the state in line with a weight that was set by hand."""
 
     def adopt(self, p: Parameter) -> None:  # noqa: B027
         """Take the state of a weight from its values, as they are at the start."""
@@ -122,21 +150,48 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """One update from the gradients in `.grad`; parameters without one stay as they are."""
-        self.step_count += 1
+        self.advance()
+        self.launch()
+
+    def advance(self) -> None:
+        """Python's part of a step: it counts, and writes `rates`."""
+        moved = []
         for p in self.params:
             if p.grad_memory is None:
                 continue
             if p.grad_memory.dtype != p.dtype:
                 raise ShapeError(f"the gradient of {p!r} is {p.grad_memory.dtype}, not {p.dtype}")
+            moved.append(p)
+        self.step_count += 1
+        for p in moved:
             self._follow(p)
+            if p.role == "weight":
+                self.believe(p)
             self.state[p].steps += 1
+            self._rows[self.row[p]] = self.rates_of(p)
+            p.changed()
+            self.seen[p] = p.version
+        for device in {p.device for p in moved}:
+            kernels.backend(device).write(np.asarray(self._rows), self._rates[device])
+
+    def launch(self) -> None:
+        """The device's part of a step: the same launches, however often it is repeated."""
+        for p in self.params:
+            if p.grad_memory is None:
+                continue
             if p.role == "weight":
                 self.update(p)
             else:
                 self.adam(p)
-            p.changed()
-            self.seen[p] = p.version
         self.after()
+
+    def rates(self, p: Parameter) -> Memory:
+        """Memory float64 [P, 4] on the device of p, one row for each parameter (`row`):
+        step_size, inv_sqrt_c2, prior, mu, as `advance` wrote them."""
+        found = self._rates.get(p.device)
+        if found is None:
+            found = self._rates[p.device] = p.backend.zeros((len(self.params), 4), np.float64)
+        return found
 
     def correction(self, p: Parameter) -> tuple[float, float]:
         """Adam's bias correction after so many updates of p: lr/c1 and 1/sqrt(c2)."""
@@ -147,10 +202,9 @@ class Optimizer(ABC):
     def adam(self, p: Parameter) -> None:
         """Plain Adam (Kingma & Ba, ICLR 2015)."""
         kept = self.state[p].memory
-        step_size, inv_sqrt_c2 = self.correction(p)
         p.backend.adam_step(
-            p.memory, p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], step_size, *self.betas,
-            inv_sqrt_c2, self.eps, self.counts.get(p),
+            p.memory, p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], self.rates(p),
+            self.row[p], *self.betas, self.eps, self.counts.get(p),
         )  # fmt: skip
 
     # What people ask

@@ -12,7 +12,7 @@ from snnr.optim.state import Kept
 from snnr.tensor import Parameter
 
 
-class GradR(Optimizer):
+class GradR(Optimizer, launches_alike=True):
     """``w = sign * max(theta, 0)``, trained on theta also where the connection is pruned.
 
     Parameters
@@ -39,6 +39,8 @@ class GradR(Optimizer):
         "theta": Kept(),
         "sign": Kept(np.int8, values=(-1, 1)),
     }
+
+    IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr", "prior", "sparsity"})
 
     prior: float
     sparsity: float
@@ -74,13 +76,18 @@ class GradR(Optimizer):
         p.backend.grad_r_start(p.memory, kept["theta"], kept["sign"], key)
         self.seen[p] = p.version
 
+    def rates_of(self, p: Parameter) -> tuple[float, float, float, float]:
+        if p.role != "weight":
+            return super().rates_of(p)
+        first = (self.lr, 0.0) if self.form == "sgd" else self.correction(p)
+        return *first, self.prior, self.mu
+
     def reconcile(self) -> None:
         for p in self.counts:
             self._follow(p)
-            self._believe(p)
+            self.believe(p)
 
-    def _believe(self, p: Parameter) -> None:
-        """Where the weight may have been set by hand, let theta and sign follow it."""
+    def believe(self, p: Parameter) -> None:
         if p.exposed or self.seen.get(p) != p.version:
             kept = self.state[p].memory
             p.backend.grad_r_believe(p.memory, kept["theta"], kept["sign"])
@@ -97,15 +104,11 @@ class GradR(Optimizer):
     def update(self, p: Parameter) -> None:
         kept = self.state[p].memory
         theta, sign = kept["theta"], kept["sign"]
-        counts = self.counts[p]
-        self._believe(p)
+        rates, row, counts = self.rates(p), self.row[p], self.counts[p]
         if self.form == "sgd":
-            p.backend.grad_r_sgd_step(
-                p.memory, theta, sign, p.grad_memory, self.lr, self.prior, self.mu, counts
-            )
+            p.backend.grad_r_sgd_step(p.memory, theta, sign, p.grad_memory, rates, row, counts)
             return
-        step_size, inv_sqrt_c2 = self.correction(p)
         p.backend.grad_r_step(
-            p.memory, theta, sign, p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], step_size,
-            self.prior, self.mu, *self.betas, inv_sqrt_c2, self.eps, counts,
+            p.memory, theta, sign, p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], rates, row,
+            *self.betas, self.eps, counts,
         )  # fmt: skip

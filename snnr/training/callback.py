@@ -1,6 +1,6 @@
 """What a training tells those who follow it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,3 +30,9 @@ class Callback:
 
     def stopping(self) -> None:
         """When a signal asks to stop (Ctrl-C); the step that runs is finished first."""
+
+
+def has_seam(callbacks: Iterable[Callback]) -> bool:
+    """Whether somebody looks at the gradients before the update."""
+    bodies = (getattr(one.gradients, "__func__", None) for one in callbacks)
+    return any(body is not Callback.gradients for body in bodies)

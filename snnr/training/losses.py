@@ -1,6 +1,7 @@
 """Losses by name, and sums of them and of right answers that stay in memory."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from snnr.errors import ConfigError, ShapeError
 from snnr.nn import Layer
 from snnr.tensor import Tensor
 
-Loss = Callable[[Tensor, NDArray[np.int64]], Tensor]
+#: labels [N] on the host, or in memory of a device
+Marks = NDArray[np.int64] | F.Labels
+Loss = Callable[[Tensor, Any], Tensor]
 
 
 #: loss name -> function of (rates [N, classes], labels [N])
@@ -19,6 +22,8 @@ LOSSES: dict[str, Loss] = {
     "mse": F.label_mse_loss,
     "cross-entropy": F.cross_entropy,
 }
+#: losses that take `snnr.functional.Labels` and launch the same whatever those are
+LAUNCH_ALIKE: frozenset[Loss] = frozenset({F.label_mse_loss, F.cross_entropy})
 
 
 def loss_function(name: str) -> Loss:
@@ -38,14 +43,14 @@ def rates(network: Layer, batch: Tensor) -> Tensor:
     return F.mean_time(network(batch))
 
 
-def checked_rates(rate: Tensor, labels: NDArray[np.int64]) -> Tensor:
+def checked_rates(rate: Tensor, labels: Marks) -> Tensor:
     """The rates themselves, when there is one for each class.
 
     Raises
     ------
     ShapeError : there is not.
     """
-    last = int(labels.max(initial=0))
+    last = labels.largest if isinstance(labels, F.Labels) else int(labels.max(initial=0))
     if len(rate.shape) != 2 or rate.shape[1] <= last:
         raise ShapeError(
             f"the network answers with {list(rate.shape[1:])} per image, the labels go up to "
@@ -63,9 +68,7 @@ class Tally:
         self._part = self._backend.zeros(1, np.float64)
         self._correct = self._backend.zeros(1, np.int64)
 
-    def add(
-        self, loss: Tensor, rate: Tensor, labels: NDArray[np.int64], weight: float = 1.0
-    ) -> None:
+    def add(self, loss: Tensor, rate: Tensor, labels: Marks, weight: float = 1.0) -> None:
         """Add ``weight * loss``, and how often the largest rate ``[N, classes]`` is at the label.
 
         Loss and rates of a batch are summed in float64.
@@ -75,7 +78,10 @@ class Tally:
         if weight != 1:
             backend.scale(self._part, weight, self._part)
         backend.accumulate(self._part, self._loss)
-        marks = backend.copy_in(np.ascontiguousarray(labels, np.int64))
+        if isinstance(labels, F.Labels):
+            marks = labels.memory
+        else:
+            marks = backend.copy_in(np.ascontiguousarray(labels, np.int64))
         backend.count_correct(rate.memory, marks, self._correct)
 
     @property

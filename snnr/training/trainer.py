@@ -19,7 +19,7 @@ from snnr.metrics import layer_connectivity
 from snnr.nn import Layer, Sequential
 from snnr.optim import Optimizer
 from snnr.tensor import Tensor
-from snnr.training.callback import Callback
+from snnr.training.callback import Callback, has_seam
 from snnr.training.diagnosis import first_not_finite
 from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
 from snnr.training.health import ailments
@@ -265,8 +265,9 @@ class Trainer:
     def _take(self, order: NDArray[np.int64]) -> None:
         start = self.position * self.batch_size
         index = order[start : start + self.batch_size]
-        batch = self.samples.train.batch(index, self.state.rng)
-        if not self._step.take(batch, self.samples.y_train[index], self._seam):
+        batch = self._step.batch(self.samples.train, index, self.state.rng)
+        seam = self._seam if has_seam(self.callbacks) else None
+        if not self._step.take(batch, self.samples.y_train[index], seam):
             raise DivergedError(self._diagnosis(batch))
         self.state.position += 1
 

@@ -23,7 +23,7 @@ def compared() -> set[str]:
 
 
 #: memory verbs with a test of their own
-VERBS = {"empty", "zeros", "copy_in", "copy_out", "write", "copy", "fill"}
+VERBS = {"empty", "zeros", "copy_in", "copy_out", "write", "copy", "fill", "record", "reconsider"}
 
 
 def test_every_operation_is_compared():

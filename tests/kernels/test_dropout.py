@@ -8,7 +8,7 @@ from snnr.kernels.backend import philox_blocks
 from snnr.kernels.cpu.parts.random import philox as compiled
 from snnr.kernels.reference.dropout import philox
 
-from .harness import compare, normal, spikes
+from .harness import compare, normal, sized, spikes
 
 #: the known answers that come with Random123: counter, key, result of Philox 4x32-10
 KNOWN = [
@@ -20,6 +20,15 @@ KNOWN = [
         [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
     ),
 ]
+
+MASKS = sized(
+    [(0,), (1,), (3,), (4,), (5, 7), (3, 1031), (2, 40_000)], [(0,), (3,), (4,), (3, 131)]
+)
+IN_TIME = sized([(1, 1), (4, 17), (8, 132), (3, 1031)], [(1, 1), (4, 17), (3, 132)])
+
+
+def start(counter: int) -> np.ndarray:
+    return np.array([counter], np.uint64)
 
 
 def whole(low: int, high: int) -> np.uint64:
@@ -34,29 +43,37 @@ def test_the_published_bits(counter, key, words):
     assert [int(word) for word in compiled(*arguments)] == words
 
 
-@pytest.mark.parametrize("shape", [(0,), (1,), (3,), (4,), (5, 7), (3, 1031), (2, 40_000)])
-@pytest.mark.parametrize(("key", "counter"), [(0, 0), (1 << 63 | 5, 17), (7, (1 << 32) - 3)])
+@pytest.mark.parametrize("shape", MASKS)
+@pytest.mark.parametrize(
+    ("key", "counter"), [(0, 0), (1 << 63 | 5, 17), (7, (1 << 32) - 3), (9, (1 << 64) - 2)]
+)
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.999])
 def test_dropout_mask(kernels, shape, key, counter, p):
     out = np.empty(shape, np.uint8)
-    compare(kernels, "dropout_mask", ("out",), key=key, counter=counter, p=p, out=out)
+    done = compare(
+        kernels, "dropout_mask", ("out",), updated=("counter",), key=key, counter=start(counter),
+        p=p, out=out,
+    )  # fmt: skip
+    assert int(done["counter"][0]) == (counter + philox_blocks(out.size)) % (1 << 64)
 
 
 def test_what_a_mask_is_made_of(every_kernels):
     """Share of ones, four elements from the published words, and where the next mask starts."""
-    out = np.empty(400_000, np.uint8)
-    every_kernels["dropout_mask"](1, 0, 0.25, out)
-    assert abs(out.mean() - 0.75) < 0.003
+    (size,) = sized([400_000], [1104])
+    out = np.empty(size, np.uint8)
+    every_kernels["dropout_mask"](1, start(0), 0.25, out)
+    assert abs(out.mean() - 0.75) < 4 * (0.75 * 0.25 / size) ** 0.5
     first = np.empty(4, np.uint8)
     for word in KNOWN[0][2]:
-        every_kernels["dropout_mask"](0, 0, word / 2**32, first)
+        every_kernels["dropout_mask"](0, start(0), word / 2**32, first)
         assert first.tolist() == [int(other >= word) for other in KNOWN[0][2]]
-    second = np.empty(100, np.uint8)
-    every_kernels["dropout_mask"](1, philox_blocks(1001), 0.25, second)
+    second, counter = np.empty(100, np.uint8), start(0)
+    every_kernels["dropout_mask"](1, counter, 0.25, np.empty(1001, np.uint8))
+    every_kernels["dropout_mask"](1, counter, 0.25, second)
     np.testing.assert_array_equal(second, out[1004:1104])
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (4, 17), (8, 130), (3, 1031)])
+@pytest.mark.parametrize("shape", IN_TIME)
 @pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
 def test_mask_time(kernels, shape, kept):
     generator = np.random.default_rng(3)

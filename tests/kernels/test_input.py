@@ -41,6 +41,21 @@ def test_random_affine(kernels, shape, spread):
     compare(kernels, "random_affine", ("out",), matrix=matrix.astype(np.float32), **common)
 
 
+def test_places_on_the_line_between_two_pixels(kernels):
+    """And outside every image: infinite, far away, or no place at all."""
+    common = arguments((3, 2, 6, 5, 9))[1]
+    turn, third = np.sqrt(0.75), 1 / 3
+    matrix = [
+        [0.5, 0, 0, 0, 0.5, 0], [1, 0, 0.5, 0, 1, 0.5], [0, 1, 0.5, -1, 0, 0],
+        [third, 0, third, 0, third, -third], [turn, 0.5, 0.5, -0.5, turn, 0], [0.1, 0.2, 0.05] * 2,
+        [np.inf, 0, 0, 0, 1, 0], [1, 0, np.nan, 0, 1, 0], [1e30, 0, 0, 0, -1e30, 0],
+    ]  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        compare(
+            kernels, "random_affine", ("out",), matrix=np.array(matrix, np.float32), **common
+        )
+
+
 @pytest.mark.parametrize("reach", [0, 4, 40])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_crop_flip(kernels, shape, reach):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from .harness import compare, normal
+from .harness import compare, normal, sized
 
 FLOATS = [np.float32, np.float64]
-SHAPES = [(1, 1), (5, 10), (129, 3)]
+#: more rows than one block of the simulator adds up
+SHAPES = sized([(1, 1), (5, 10), (129, 3), (20_011, 3)], [(1, 1), (5, 10), (1041, 1)])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -8,12 +8,17 @@ import pytest
 
 from snnr.kernels import rules
 
-from .harness import compare, normal
+from .harness import compare, normal, sized
 from .neurons import KINDS, SMOOTH, exact_input, held_reset, safe_input
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "lif_sequences.h5"
 # time steps, rows, channels
-SHAPES = [(1, 1, 1), (4, 5, 3), (8, 3, 17), (3, 33, 33), (2, 7, 64), (5, 2, 130)]
+SHAPES = sized(
+    [(1, 1, 1), (4, 5, 3), (8, 3, 17), (3, 33, 33), (2, 7, 64), (5, 2, 130), (19, 2, 8), (50, 3, 5)],
+    [(1, 1, 1), (5, 3, 3)],
+)
+# of spikes that the backward pass sees in one go, in several, and four neighbours at a time
+LENGTHS = sized([(16, 3, 4), (17, 3, 4), (37, 2, 12)], [(17, 2, 4)])
 
 
 def run_both(kernels, neuron, shape, static, held=None, dtype=np.float32, seed=0):
@@ -47,10 +52,17 @@ def test_lif(kernels, kind, shape, static):
 
 
 @pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("kind", ["paper", "soft, not detached"])
+@pytest.mark.parametrize("shape", LENGTHS)
+def test_long_sequences(kernels, shape, kind, static):
+    run_both(kernels, KINDS[kind], shape, static)
+
+
+@pytest.mark.parametrize("static", [True, False])
 @pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("kind", SMOOTH)
 def test_smooth_lif(kernels, kind, held, static):
-    shape = (5, 3, 17)
+    shape = sized([(5, 3, 17)], [(3, 2, 5)])[0]
     mask = held_reset(np.random.default_rng(1), shape) if held else None
     run_both(kernels, SMOOTH[kind], shape, static, mask)
 
@@ -65,10 +77,12 @@ def test_float64(kernels):
         run_both(kernels, SMOOTH["not detached"], shape, static, held, np.float64)
 
 
+@pytest.mark.parametrize("tied", sized([0, 1], [0]))
 @pytest.mark.parametrize("kind", ["paper", "soft, not detached", "not detached", "if, soft"])
-def test_ties_at_the_threshold_fire(kernels, kind):
+def test_ties_at_the_threshold_fire(kernels, kind, tied):
     """Inputs on a binary grid: h is exact and often equals v_threshold."""
-    (shape, generator) = ((4, 40, 17), np.random.default_rng(2))
+    shape = sized([(4, 40, 17), (4, 10, 16)], [(4, 3, 8)])[tied]
+    generator = np.random.default_rng(2)
     x, gain, offset = exact_input(generator, shape)
     common = {"x": x, "gain": gain, "offset": offset, "neuron": KINDS[kind]}
     out = np.empty(shape, np.uint8)
@@ -105,7 +119,7 @@ def test_lif_from_given_potentials(kernels, shape, kind, static, dtype):
 
 def test_a_sequence_in_pieces_is_the_whole(every_kernels):
     """Potentials handed from piece to piece, in place; spikes and gradients as in one go."""
-    (_, rows, channels) = shape = (7, 5, 33)
+    (_, rows, channels) = shape = sized([(7, 5, 33)], [(7, 2, 5)])[0]
     generator = np.random.default_rng(8)
     x, neuron = normal(generator, shape), KINDS["paper"]
     gain, offset = normal(generator, (2, channels))
@@ -154,7 +168,7 @@ def test_silent_and_saturated(kernels, value):
 @pytest.mark.parametrize("static", [True, False])
 @pytest.mark.parametrize("kind", ["paper", "soft", "if"])
 def test_lif_potential(kernels, kind, static):
-    (steps, rows, channels) = shape = (5, 3, 17)
+    (steps, rows, channels) = shape = sized([(5, 3, 17)], [(3, 2, 5)])[0]
     x, gain, offset = safe_input(
         np.random.default_rng(3), KINDS[kind], (1 if static else steps, rows, channels), steps
     )
@@ -165,14 +179,18 @@ def test_lif_potential(kernels, kind, static):
 
 
 # time steps, batch, height, width, channels
-POOLED = [
-    (1, 1, 2, 2, 1),
-    (4, 2, 5, 7, 3),
-    (2, 1, 4, 6, 17),
-    (8, 3, 3, 2, 33),
-    (3, 1, 8, 8, 64),
-    (2, 2, 2, 5, 130),
-]
+POOLED = sized(
+    [
+        (1, 1, 2, 2, 1),
+        (4, 2, 5, 7, 3),
+        (2, 1, 4, 6, 17),
+        (8, 3, 3, 2, 33),
+        (3, 1, 8, 8, 64),
+        (2, 2, 2, 5, 130),
+        (18, 1, 3, 3, 4),
+    ],
+    [(3, 1, 3, 2, 3), (2, 1, 2, 3, 4)],
+)
 
 
 def run_pool(kernels, kind, shape, static, dtype):
@@ -215,7 +233,7 @@ def test_recorded_sequences(every_kernels):
     """36 recorded cases: spikes equal, membrane and input gradient to 1e-12 relative."""
     with h5py.File(FIXTURE) as file:
         assert len(file) == 36
-        for case in file.values():
+        for case in sized([list(file.values())], [list(file.values())[::5]])[0]:
             a = case.attrs
             neuron = rules.lif_neuron(
                 tau=float(a["tau"]),

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from .harness import compare, normal
+from .harness import compare, normal, sized
 
-SHAPES = [(1, 1), (2, 3), (7, 17), (257, 33), (64, 64), (1031, 5), (40, 130)]
+SHAPES = sized(
+    [(1, 1), (2, 3), (7, 17), (257, 33), (64, 64), (1031, 5), (40, 130)],
+    [(1, 1), (9, 5), (131, 2), (3, 33)],
+)
+#: rows of the tests of digits that are lost
+MANY = sized([2000], [400])[0]
+CHANNELS = sized([17], [2])[0]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -17,19 +23,19 @@ def test_batch_norm_stats(kernels, shape):
 
 def test_variance_beside_a_large_mean(kernels):
     """E[x^2] - E[x]^2 in float32 would lose every digit here."""
-    x = 300 + normal(np.random.default_rng(1), (2000, 17))
-    (mean, var) = np.empty((2, 17), np.float32)
+    x = 300 + normal(np.random.default_rng(1), (MANY, CHANNELS))
+    (mean, var) = np.empty((2, CHANNELS), np.float32)
     expected = compare(kernels, "batch_norm_stats", ("mean", "var"), x=x, mean=mean, var=var)
     np.testing.assert_allclose(expected["var"], 1, atol=0.2)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])
-@pytest.mark.parametrize("place", [0, 3, 700, 1999])
+@pytest.mark.parametrize("place", [0, 3, MANY // 3, MANY - 1])
 def test_variance_beside_a_distant_row(kernels, place, scale):
     """One row far from the others, wherever it is, costs the variance no digits."""
-    x = scale * normal(np.random.default_rng(1), (2000, 17))
+    x = scale * normal(np.random.default_rng(1), (MANY, CHANNELS))
     x[place] = 3000 * scale
-    (mean, var) = np.empty((2, 17), np.float32)
+    (mean, var) = np.empty((2, CHANNELS), np.float32)
     compare(kernels, "batch_norm_stats", ("mean", "var"), x=x, mean=mean, var=var)
     kernels["batch_norm_stats"](x, mean, var)
     np.testing.assert_allclose(var, x.astype(np.float64).var(axis=0), rtol=1e-6)

@@ -3,18 +3,21 @@
 import numpy as np
 import pytest
 
-from .harness import compare, normal, spikes
+from .harness import compare, normal, sized, spikes
 
 # (batch, height, width, channels), size, stride
-SHAPES = [
-    ((1, 1, 1, 1), 1, 1),
-    ((1, 2, 2, 3), 2, 2),
-    ((2, 5, 7, 17), 2, 2),
-    ((1, 7, 6, 33), 3, 2),
-    ((2, 6, 6, 64), 3, 1),
-    ((1, 9, 8, 5), 2, 3),
-    ((3, 4, 4, 130), 2, 2),
-]
+SHAPES = sized(
+    [
+        ((1, 1, 1, 1), 1, 1),
+        ((1, 2, 2, 3), 2, 2),
+        ((2, 5, 7, 17), 2, 2),
+        ((1, 7, 6, 33), 3, 2),
+        ((2, 6, 6, 64), 3, 1),
+        ((1, 9, 8, 5), 2, 3),
+        ((3, 4, 4, 130), 2, 2),
+    ],
+    [((1, 1, 1, 1), 1, 1), ((1, 3, 5, 3), 2, 2), ((1, 5, 4, 2), 3, 1), ((2, 6, 5, 1), 2, 3)],
+)
 KINDS = ["float32", "zeros", "sparse", "dense", "full"]
 DENSITY = {"zeros": 0.0, "sparse": 0.1, "dense": 0.6, "full": 1.0}
 

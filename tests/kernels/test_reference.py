@@ -194,7 +194,7 @@ def test_lif_pool_is_lif_then_pool():
 
 def test_adam_by_hand():
     (w, g, m, v) = (np.array([a]) for a in (1.0, 0.5, 0.2, 0.04))
-    OPERATIONS["adam_step"](w, g, m, v, 0.1, 0.9, 0.99, 2.0, 1e-8)
+    OPERATIONS["adam_step"](w, g, m, v, np.array([[0.1, 2.0, 0, 0]]), 0, 0.9, 0.99, 1e-8)
     assert m[0] == pytest.approx(0.9 * 0.2 + 0.1 * 0.5)
     assert v[0] == pytest.approx(0.99 * 0.04 + 0.01 * 0.25)
     assert w[0] == pytest.approx(1 - 0.1 * 0.23 / (2 * np.sqrt(0.0421) + 1e-8))

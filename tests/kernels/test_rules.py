@@ -92,8 +92,8 @@ def test_reference_optimizer_equals_the_rules():
         new = rules.grad_r_theta(theta[i], sign[i], delta, 0.01 * 0.5, mu)
         expected.append((m1, v1, new, rules.grad_r_weight(new, sign[i])))
     w = sign * np.maximum(theta, 0)
-    adam, counts = (0.9, 0.99, 3.0, 1e-8), np.zeros(3, np.int64)
-    OPERATIONS["grad_r_step"](w, theta, sign, g, m, v, 0.01, 0.5, mu, *adam, counts)
+    rates, counts = np.array([[0.01, 3.0, 0.5, mu]]), np.zeros(3, np.int64)
+    OPERATIONS["grad_r_step"](w, theta, sign, g, m, v, rates, 0, 0.9, 0.99, 1e-8, counts)
     np.testing.assert_allclose(np.transpose([m, v, theta, w]), expected, rtol=1e-14)
 
 

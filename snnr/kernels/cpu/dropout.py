@@ -6,6 +6,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from snnr.kernels.backend import philox_blocks
 from snnr.kernels.cpu.parts.random import philox
 from snnr.kernels.jit import jit
 
@@ -37,9 +38,11 @@ def _mask(key: Any, counter: Any, limit: Any, out: Any) -> None:
         _mask_block(key, counter + np.uint64(block * BLOCK), limit, out[i:j])
 
 
-def dropout_mask(key: int, counter: int, p: float, out: NDArray[np.uint8]) -> None:
-    """out uint8 = 1 where the word of the element is at least round(p * 2**32)."""
-    _mask(np.uint64(key), np.uint64(counter), np.uint64(round(p * 2**32)), out.reshape(-1))
+def dropout_mask(key: int, counter: NDArray[np.uint64], p: float, out: NDArray[np.uint8]) -> None:
+    """out uint8 = 1 where the word of the element is at least round(p * 2**32); the counter
+    moves on."""
+    _mask(np.uint64(key), counter[0], np.uint64(round(p * 2**32)), out.reshape(-1))
+    counter += np.uint64(philox_blocks(out.size))
 
 
 @jit()

@@ -9,7 +9,7 @@ import contextlib
 import mmap
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,16 @@ def copy(x: NDArray[Any], out: NDArray[Any]) -> None:
 def fill(out: NDArray[Any], value: float) -> None:
     """out = value everywhere."""
     out.fill(value)
+
+
+def record(work: Callable[[], None]) -> Callable[[], None] | None:
+    """None: nothing is gained."""
+    return None
+
+
+def reconsider(kept: dict[str, Any]) -> bool:
+    """Each call chooses by what it finds: False."""
+    return False
 
 
 def trim() -> int:

@@ -171,14 +171,15 @@ def adam_step(
     g: Float,
     m: Float,
     v: Float,
-    step_size: float,
+    rates: NDArray[np.float64],
+    row: int,
     beta1: float,
     beta2: float,
-    inv_sqrt_c2: float,
     eps: float,
     counts: NDArray[np.int64] | None = None,
 ) -> None:
-    """Adam in place; step_size = lr/c1."""
+    """Adam in place."""
+    step_size, inv_sqrt_c2, _, _ = rates[row].tolist()
     constants = _constants(
         w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps
     )
@@ -214,16 +215,15 @@ def grad_r_step(
     g: Float,
     m: Float,
     v: Float,
-    step_size: float,
-    prior: float,
-    mu: float,
+    rates: NDArray[np.float64],
+    row: int,
     beta1: float,
     beta2: float,
-    inv_sqrt_c2: float,
     eps: float,
     counts: NDArray[np.int64],
 ) -> None:
     """Grad R, Adam form, in place."""
+    step_size, inv_sqrt_c2, prior, mu = rates[row].tolist()
     constants = _constants(
         w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps
     )
@@ -241,12 +241,12 @@ def grad_r_sgd_step(
     theta: Float,
     sign: NDArray[np.int8],
     g: Float,
-    lr: float,
-    prior: float,
-    mu: float,
+    rates: NDArray[np.float64],
+    row: int,
     counts: NDArray[np.int64],
 ) -> None:
-    """Grad R, SGD form, in place."""
+    """Grad R, SGD form, in place; step_size is lr."""
+    lr, _, prior, mu = rates[row].tolist()
     blocks = _counts(w.size)
     rate, shrink, location = _constants(w.dtype, lr, lr * prior, mu)
     _grad_r_sgd(

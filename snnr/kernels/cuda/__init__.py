@@ -11,9 +11,23 @@ from collections.abc import Callable
 from typing import Any
 
 from snnr.kernels.backend import OPERATIONS as NAMES
-from snnr.kernels.cuda import arithmetic, memory
+from snnr.kernels.cuda import (
+    arithmetic,
+    count,
+    dropout,
+    input,
+    loss,
+    memory,
+    norm,
+    optim,
+    pool,
+    shape,
+)
+from snnr.kernels.cuda.neuron import pooled, sequence
 
-_FILES = (memory, arithmetic)
+_FILES = (
+    memory, arithmetic, shape, dropout, norm, sequence, pooled, pool, loss, count, optim, input,
+)  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
     name: vars(file)[name] for file in _FILES for name in NAMES if name in vars(file)

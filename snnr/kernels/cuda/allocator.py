@@ -4,19 +4,26 @@ driver for none.
 A block is one of eight sizes per power of two. It comes back when the last array cut from it is
 gone. All launches run one after the other on one stream: who gets a block next launches later than
 whoever had it, so that nothing has to be waited for.
+
+Python may collect garbage at any moment and in any thread, also in the middle of what is written
+here. What comes back is therefore only noted down, in a queue whose append is atomic, and sorted in
+by whoever asks for a block next.
 """
 
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
 from snnr.errors import DeviceError
+from snnr.kernels import threads
 from snnr.kernels.cuda.device import Machine, OutOfMemory
 
 _LEAST = 512
+#: no machine has so much; it would not fit into the driver's argument
+_MOST = 1 << 62
 
 
 def size_class(nbytes: int) -> int:
@@ -36,24 +43,33 @@ class Block:
         self._pool = pool
 
     def __del__(self) -> None:
-        # may run at any moment and in any thread, also while the pool is in use: no lock here
-        self._pool.returned.append((self.size, self.raw))
+        self._pool.returned.append((self._pool, self.size, self.raw))
 
 
 class Pool:
     """Free blocks by size.
 
-    parent : where a pool of a recording gets its blocks from, and leaves them when it is closed.
+    parent : what a pool of a recording gets its blocks from, and leaves them to when it is closed;
+        it has no parent itself.
     """
 
     def __init__(self, machine: Machine, parent: "Pool | None" = None) -> None:
-        self.returned: deque[tuple[int, Any]] = deque()
-        self._machine = machine
+        self.machine = machine
         self._parent = parent
         self._free: dict[int, list[Any]] = {}
-        self._lock = threading.Lock()
+        self._closed = False
+        # The collector runs what waits for the end of a piece of garbage before it asks the
+        # garbage's __del__ whether it is to live on: the driver's memory would be gone when a block
+        # in a cycle comes back. So whatever the machine gave is never garbage.
+        self._given: dict[int, Any] = {}
         #: bytes that the driver gave
         self.held = 0
+        #: pool, size and block that came back; without a block, the pool is to be closed
+        self.returned: deque[tuple[Pool, int, Any]] = parent.returned if parent else deque()
+        # reentrant: a finalizer of somebody else's may ask for a block inside it
+        self._lock = parent._lock if parent else threading.RLock()
+        if parent is None:
+            threads.hold_over_fork(self._lock)
 
     def take(self, nbytes: int) -> Block:
         """A block of at least so many bytes.
@@ -63,66 +79,90 @@ class Pool:
         DeviceError : the card has not that much, even after unused blocks were given back.
         """
         size = size_class(nbytes)
-        return Block(self._raw(size), size, self)
+        raw = self._reuse(size)
+        if raw is None:
+            raw = (self._parent or self)._ask(size)
+        return Block(raw, size, self)
 
-    def _raw(self, size: int) -> Any:
+    def _reuse(self, size: int) -> Any:
+        """A free block of that size, of this pool first, or None."""
         with self._lock:
-            self._collect()
-            free = self._free.get(size)
-            if free:
-                return free.pop()
-        if self._parent is not None:
-            return self._parent._raw(size)
+            self._sort_in()
+            for pool in (self, self._parent):
+                with suppress(KeyError, IndexError):
+                    if pool is not None:
+                        return pool._free[size].pop()
+        return None
+
+    def _ask(self, size: int) -> Any:
+        """A new block of the machine's."""
         try:
-            raw = self._machine.allocate(size)
+            raw = self._allocate(size)
         except OutOfMemory:
             self.trim()
             raw = self._last_try(size)
         with self._lock:
+            self._given[id(raw)] = raw
             self.held += size
         return raw
 
+    def _allocate(self, size: int) -> Any:
+        if size > _MOST:
+            raise OutOfMemory
+        return self.machine.allocate(size)
+
     def _last_try(self, size: int) -> Any:
         try:
-            return self._machine.allocate(size)
+            return self._allocate(size)
         except OutOfMemory:
-            free, total = self._machine.room()
+            free, total = self.machine.room()
             raise DeviceError(
                 f"out of device memory: {_mib(size)} are needed at once, {_mib(free)} of "
                 f"{_mib(total)} are free and snnr holds {_mib(self.held)}; use a smaller batch "
                 "(--batch-size), fewer time steps (-T), or a larger card"
             ) from None
 
-    def _collect(self) -> None:
-        while self.returned:
-            size, raw = self.returned.popleft()
-            self._free.setdefault(size, []).append(raw)
+    def _sort_in(self) -> None:
+        while True:
+            try:
+                pool, size, raw = self.returned.popleft()
+            except IndexError:
+                return
+            if raw is None:
+                pool._leave_all()
+                continue
+            owner = pool._parent if pool._closed and pool._parent else pool
+            owner._free.setdefault(size, []).append(raw)
+
+    def _leave_all(self) -> None:
+        assert self._parent is not None
+        self._closed = True
+        left, self._free = self._free, {}
+        for size, blocks in left.items():
+            self._parent._free.setdefault(size, []).extend(blocks)
 
     def free(self) -> int:
         """Bytes in blocks that nobody uses."""
         with self._lock:
-            self._collect()
+            self._sort_in()
             return sum(size * len(blocks) for size, blocks in self._free.items())
 
     def trim(self) -> int:
         """Give unused blocks back to the driver; returns how many bytes."""
+        assert self._parent is None, "what a recording has used may be needed again"
         with self._lock:
-            self._collect()
-            freed = sum(size * len(blocks) for size, blocks in self._free.items())
-            self._free.clear()
+            self._sort_in()
+            unused, self._free = self._free, {}
+            freed = sum(size * len(blocks) for size, blocks in unused.items())
             self.held -= freed
+            for blocks in unused.values():
+                for raw in blocks:
+                    del self._given[id(raw)]
         return freed
 
     def close(self) -> None:
-        """Leave all blocks to the parent, those that are still in use when they come back."""
-        assert self._parent is not None
-        with self._lock:
-            self._collect()
-            for size, blocks in self._free.items():
-                self._parent.returned.extend((size, raw) for raw in blocks)
-            self._free.clear()
-            # blocks that live on name this pool as theirs
-            self.returned = self._parent.returned
+        """Leave all blocks to the parent; those that are still in use when they come back."""
+        self.returned.append((self, 0, None))
 
 
 _private: ContextVar[Pool | None] = ContextVar("pool of a recording", default=None)

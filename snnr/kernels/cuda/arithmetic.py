@@ -6,6 +6,7 @@ from snnr.kernels.cuda import device
 from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import strided
 from snnr.kernels.cuda.memory import Memory
+from snnr.kernels.cuda.parts import reduce
 
 
 def _elements(count: int) -> tuple[int, int]:
@@ -23,12 +24,121 @@ def accumulate(part: Memory, total: Memory) -> None:
     launch(_accumulate, *_elements(total.size), part.flat, total.flat)
 
 
+# Spikes are bytes; their sum with a byte is an integer, with a float a float of the same type.
+
+
+@kernel()
+def _add(a: Any, b: Any, out: Any) -> None:
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        out[i] = a[i] + b[i]
+
+
+@kernel()
+def _multiply(a: Any, b: Any, out: Any) -> None:
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        out[i] = a[i] * b[i]
+
+
 @kernel()
 def _scale(x: Any, factor: Any, out: Any) -> None:
     for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
         out[i] = factor * x[i]
 
 
+@kernel()
+def _spread(value: Any, out: Any) -> None:
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        out[i] = value[0]
+
+
+def add(a: Memory, b: Memory, out: Memory) -> None:
+    """out = a + b; spikes become floats."""
+    launch(_add, *_elements(out.size), a.flat, b.flat, out.flat)
+
+
+def multiply(a: Memory, b: Memory, out: Memory) -> None:
+    """out = a * b."""
+    launch(_multiply, *_elements(out.size), a.flat, b.flat, out.flat)
+
+
 def scale(x: Memory, factor: float, out: Memory) -> None:
     """out = factor * x."""
     launch(_scale, *_elements(out.size), x.flat, out.dtype.type(factor), out.flat)
+
+
+def total(x: Memory, out: Memory) -> None:
+    """out[()] = sum of all elements."""
+    reduce.total(x, out)
+
+
+def spread(value: Memory, out: Memory) -> None:
+    """out = value[()] everywhere."""
+    launch(_spread, *_elements(out.size), value.flat, out.flat)
+
+
+@kernel()
+def _mean_time(x: Any, steps: Any, out: Any) -> None:
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        total = out.dtype.type(0)
+        for t in range(x.shape[0]):
+            total += x[t, i]
+        out[i] = total / steps
+
+
+def mean_time(x: Memory, out: Memory) -> None:
+    """out[M] = mean of x[T, M] over T, added up step by step."""
+    steps = x.shape[0]
+    launch(
+        _mean_time, *_elements(out.size), x.as_array((steps, out.size)), out.dtype.type(steps),
+        out.flat,
+    )  # fmt: skip
+
+
+@kernel()
+def _mean_time_grad(dy: Any, steps: Any, dx: Any) -> None:
+    for i in range(cuda.grid(1), dy.shape[0], cuda.gridsize(1)):
+        share = dy[i] / steps
+        for t in range(dx.shape[0]):
+            dx[t, i] = share
+
+
+def mean_time_grad(dy: Memory, dx: Memory) -> None:
+    """dx[T, M] = dy[M] / T."""
+    steps = dx.shape[0]
+    launch(
+        _mean_time_grad, *_elements(dy.size), dy.flat, dy.dtype.type(steps),
+        dx.as_array((steps, dy.size)),
+    )  # fmt: skip
+
+
+@kernel()
+def _voting(x: Any, group: Any, out: Any) -> None:
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        total = out.dtype.type(0)
+        for k in range(x.shape[1]):
+            total += x[i, k]
+        out[i] = total / group
+
+
+def voting(x: Memory, group: int, out: Memory) -> None:
+    """out[R, C] = mean of each `group` neighbours of x[R, C*group]."""
+    launch(
+        _voting, *_elements(out.size), x.as_array((out.size, group)), out.dtype.type(group),
+        out.flat,
+    )  # fmt: skip
+
+
+@kernel()
+def _voting_grad(dy: Any, group: Any, dx: Any) -> None:
+    for i in range(cuda.grid(1), dy.shape[0], cuda.gridsize(1)):
+        share = dy[i] / group
+        for k in range(dx.shape[1]):
+            dx[i, k] = share
+
+
+def voting_grad(dy: Memory, group: int, dx: Memory) -> None:
+    """dx[R, C*group] = dy[R, C] / group, repeated."""
+    launch(
+        _voting_grad, *_elements(dy.size), dy.flat, dy.dtype.type(group),
+        dx.as_array((dy.size, group)),
+    )  # fmt: skip

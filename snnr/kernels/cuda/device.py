@@ -42,14 +42,34 @@ class Kernel:
     def __init__(self, function: Callable[..., None], **options: Any) -> None:
         self.function = function
         self.options = options
-        self.compiled = cuda.jit(function, **options)
+        # the simulator knows hardly any of them
+        self.compiled = cuda.jit(function, **({} if simulated() else options))
         self.name = f"{function.__module__.removeprefix(_PACKAGE)}.{function.__name__}"
+        self._configured: dict[tuple[Grid, Grid], Any] = {}
         KERNELS.append(self)
+
+    def configured(self, grid: Grid, block: Grid, stream: Any = None) -> Any:
+        """What launches it on so many blocks of so many threads, on a card."""
+        if stream is not None:
+            return _configure(self.compiled, grid, block, stream)
+        found = self._configured.get((grid, block))
+        if found is None:
+            if len(self._configured) >= _MOST_CONFIGURATIONS:
+                self._configured.clear()
+            found = self._configured[grid, block] = _configure(self.compiled, grid, block, 0)
+        return found
 
     def __repr__(self) -> str:
         return f"Kernel({self.name})"
 
 
+def _configure(compiled: Any, grid: Grid, block: Grid, stream: Any) -> Any:
+    with warnings.catch_warnings():  # a small layer has a small grid, and that is no mistake
+        warnings.simplefilter("ignore")
+        return compiled[grid, block, stream]
+
+
+_MOST_CONFIGURATIONS = 1000
 _PACKAGE = f"{__package__}."
 #: every kernel of the backend that was imported
 KERNELS: list[Kernel] = []
@@ -196,7 +216,7 @@ class Card:
     def run(self, kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
         self._ours()
         try:
-            kernel.compiled[grid, block](*arguments)
+            kernel.configured(grid, block)(*arguments)
         except _API_ERROR as error:
             raise _failed(error) from error
 
@@ -210,7 +230,7 @@ class Card:
         builder = stream.create_graph_builder().begin_building("relaxed")
 
         def add(kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
-            kernel.compiled[grid, block, builder](*arguments)
+            kernel.configured(grid, block, builder)(*arguments)
 
         try:
             with _recording(add, int(stream.handle)):

@@ -42,3 +42,11 @@ def strided(count: int, limits: Limits) -> tuple[int, int]:
 def parts(rows: int, limits: Limits, least: int = 32) -> int:
     """How many parts a sum over rows is cut into: each has at least `least` rows, but the last."""
     return max(1, min(ceil(rows, least), limits.parts))
+
+
+def per_image(count: int, each: int, limits: Limits) -> tuple[tuple[int, int, int], int]:
+    """Blocks and threads for `count` things of `each` values: one of them is never split between
+    blocks of different rows of the grid, and both directions go in strides."""
+    across = min(ceil(each, limits.threads), limits.blocks)
+    down = min(count, max(1, limits.blocks // max(1, across)), MOST_BLOCKS_YZ)
+    return (across, down, 1), limits.threads

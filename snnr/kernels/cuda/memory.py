@@ -1,5 +1,6 @@
 """Memory of the device: blocks from a pool, in a shape; copies only when they are asked for."""
 
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from math import prod
@@ -46,6 +47,13 @@ class Memory:
             return self.array
         return device.machine().reshape(self.array, shape)
 
+    def words(self, dtype: DTypeLike, shape: Shape | None = None) -> Any:
+        """What kernels take, of another dtype: the same bytes; of one axis, as many as fill whole
+        items (None), or of a shape whose last item may reach beyond the values."""
+        kind = np.dtype(dtype)
+        wanted = (self.nbytes // kind.itemsize,) if shape is None else shape
+        return device.machine().carve(self._block.raw, wanted, kind)
+
     @property
     def flat(self) -> Any:
         """What kernels take, of one axis."""
@@ -59,24 +67,36 @@ class Memory:
 
 
 def _whole(shape: Shape, size: int) -> Shape:
-    if -1 in shape:
-        known = -prod(shape)
-        shape = tuple(size // max(known, 1) if n == -1 else n for n in shape)
-    if prod(shape) != size:
-        raise ValueError(f"{size} elements cannot have the shape {list(shape)}")
-    return shape
+    """The shape with its one -1 replaced by what is left over."""
+    known = prod(n for n in shape if n != -1)
+    open_ends = shape.count(-1)
+    whole = shape
+    if open_ends == 1 and known > 0:
+        whole = tuple(size // known if n == -1 else n for n in shape)
+    if prod(whole) != size or min(whole, default=0) < 0:
+        raise ValueError(
+            f"{size} elements cannot have the shape {list(shape)}: expected one of so many "
+            "elements, with at most one -1"
+        )
+    return whole
 
 
 _shared: Pool | None = None
+#: reentrant: a finalizer may ask for memory inside it
+_making = threading.RLock()
 
 
 def pool() -> Pool:
     """Blocks of the machine that is in use."""
     global _shared
     machine = device.machine()
-    if _shared is None or _shared._machine is not machine:
-        _shared = Pool(machine)
-    return pool_in_use(_shared)
+    found = _shared
+    if found is None or found.machine is not machine:
+        with _making:
+            found = _shared
+            if found is None or found.machine is not machine:
+                found = _shared = Pool(machine)
+    return pool_in_use(found)
 
 
 def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> Memory:
@@ -146,8 +166,19 @@ def fill(out: Memory, value: float) -> None:
 
 
 def record(work: Callable[[], None]) -> Callable[[], None]:
-    """Write down what `work` launches without running it; memory that it takes stays reserved for
-    as long as what is returned lives."""
+    """Write down what `work` launches without running it.
+
+    What is returned runs it, again and again on the same memory. What `work` takes stays reserved
+    for as long as that lives; what was there before has to be kept by whoever asks.
+
+    Raises
+    ------
+    DeviceError : `work` copies between host and device, or records itself.
+    """
+    if device.is_recording():
+        raise DeviceError(
+            "a recording within a recording: a device runs one as a whole; record all of it at once"
+        )
     own = Pool(device.machine(), parent=pool())
     try:
         with private(own):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from snnr.kernels.backend import philox_blocks
 from snnr.kernels.reference.types import Array
 
 _WORD = np.uint64(0xFFFFFFFF)
@@ -33,9 +34,12 @@ def words(key: int, counter: int, size: int) -> Array:
     return drawn
 
 
-def dropout_mask(key: int, counter: int, p: float, out: Array) -> None:
-    """out uint8 = 1 where the word of the element is at least round(p * 2**32)."""
-    out[...] = (words(key, counter, out.size) >= np.uint64(round(p * 2**32))).reshape(out.shape)
+def dropout_mask(key: int, counter: Array, p: float, out: Array) -> None:
+    """out uint8 = 1 where the word of the element is at least round(p * 2**32); the counter
+    moves on."""
+    drawn = words(key, int(counter[0]), out.size)
+    out[...] = (drawn >= np.uint64(round(p * 2**32))).reshape(out.shape)
+    counter += np.uint64(philox_blocks(out.size))
 
 
 def mask_time(x: Array, mask: Array, factor: float, out: Array) -> None:

@@ -1,7 +1,7 @@
 """Adam (Kingma & Ba, arXiv 1412.6980) and Grad R (Chen et al., arXiv 2105.04916), in NumPy.
 
-All arrays share one shape and layout and are updated in place. `step_size` = lr/c1 and
-`inv_sqrt_c2` = 1/sqrt(c2) carry the bias correction.
+All arrays share one shape and layout and are updated in place. A row of `rates` holds step_size,
+inv_sqrt_c2, prior and mu: step_size = lr/c1 and inv_sqrt_c2 = 1/sqrt(c2) carry the bias correction.
 """
 
 import numpy as np
@@ -66,15 +66,16 @@ def adam_step(
     g: Array,
     m: Array,
     v: Array,
-    step_size: float,
+    rates: Array,
+    row: int,
     beta1: float,
     beta2: float,
-    inv_sqrt_c2: float,
     eps: float,
     counts: Array | None = None,
 ) -> None:
     """w -= step_size*m/(sqrt(v)*inv_sqrt_c2 + eps), after m and v have taken in g."""
     before = w != 0
+    step_size, inv_sqrt_c2, _, _ = rates[row].tolist()
     w -= _adam_delta(g, m, v, step_size, beta1, beta2, inv_sqrt_c2, eps)
     if counts is not None:
         _count(counts, before, w)
@@ -94,17 +95,16 @@ def grad_r_step(
     g: Array,
     m: Array,
     v: Array,
-    step_size: float,
-    prior: float,
-    mu: float,
+    rates: Array,
+    row: int,
     beta1: float,
     beta2: float,
-    inv_sqrt_c2: float,
     eps: float,
     counts: Array,
 ) -> None:
     """theta -= sign*Adam + step_size*prior*signum(theta - mu), then w = sign*max(theta, 0)."""
     before = w != 0
+    step_size, inv_sqrt_c2, prior, mu = rates[row].tolist()
     delta = _adam_delta(g, m, v, step_size, beta1, beta2, inv_sqrt_c2, eps)
     _grad_r_theta(theta, sign, delta, step_size * prior, mu)
     w[...] = _weight(theta, sign)
@@ -116,13 +116,14 @@ def grad_r_sgd_step(
     theta: Array,
     sign: Array,
     g: Array,
-    lr: float,
-    prior: float,
-    mu: float,
+    rates: Array,
+    row: int,
     counts: Array,
 ) -> None:
-    """theta -= lr*sign*g + lr*prior*signum(theta - mu), then w = sign*max(theta, 0)."""
+    """theta -= lr*sign*g + lr*prior*signum(theta - mu), then w = sign*max(theta, 0); step_size is
+    lr."""
     before = w != 0
+    lr, _, prior, mu = rates[row].tolist()
     _grad_r_theta(theta, sign, lr * g, lr * prior, mu)
     w[...] = _weight(theta, sign)
     _count(counts, before, w)

@@ -1,0 +1,1 @@
+"""Spiking neurons over a whole sequence."""

@@ -1,0 +1,6 @@
+"""The generator of `rules`, compiled."""
+
+from snnr.kernels import rules
+from snnr.kernels.cuda.device import function
+
+philox = function(rules.philox)

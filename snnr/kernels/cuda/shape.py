@@ -1,0 +1,103 @@
+"""Exchanged axes.
+
+Most orders exchange two runs of neighbouring axes behind a third (an image and its channels): tiles
+of these go through shared memory, so that both sides are touched row by row. Others are gathered
+element by element.
+"""
+
+from math import prod
+from typing import Any
+
+from snnr.kernels.cuda import device
+from snnr.kernels.cuda.device import cuda, kernel, launch
+from snnr.kernels.cuda.geometry import Limits, ceil, strided
+from snnr.kernels.cuda.memory import Memory, copy
+
+#: the longest edge of a tile
+EDGE = 32
+#: one column more, so that a column of a tile lies in all banks of shared memory
+_PITCH = EDGE + 1
+#: with fewer rows or columns most of a tile would stay empty
+_LEAST = 8
+
+
+def runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The new axes in runs that keep their neighbours; axes of length one lie anywhere."""
+    found: list[tuple[int, ...]] = []
+    kept = [axis for axis in axes if shape[axis] != 1]
+    order = sorted(kept)
+    for axis in kept:
+        if found and order.index(axis) == order.index(found[-1][-1]) + 1:
+            found[-1] = (*found[-1], axis)
+        else:
+            found.append((axis,))
+    return found
+
+
+@kernel()
+def _swap_last(x: Any, out: Any) -> None:
+    """out[B, C, R] = x[B, R, C], a tile per block."""
+    tile = cuda.shared.array((EDGE, _PITCH), x.dtype)
+    batch, rows, columns = x.shape
+    edge = cuda.blockDim.x
+    across = (columns + edge - 1) // edge
+    down = (rows + edge - 1) // edge
+    here, step = cuda.threadIdx.x, cuda.blockDim.y
+    for task in range(cuda.blockIdx.x, batch * down * across, cuda.gridDim.x):
+        above = task // across
+        left = (task - above * across) * edge
+        b = above // down
+        top = (above - b * down) * edge
+        if left + here < columns:
+            for r in range(cuda.threadIdx.y, min(edge, rows - top), step):
+                tile[r, here] = x[b, top + r, left + here]
+        cuda.syncthreads()
+        if top + here < rows:
+            for c in range(cuda.threadIdx.y, min(edge, columns - left), step):
+                out[b, left + c, top + here] = tile[here, c]
+        cuda.syncthreads()
+
+
+@kernel()
+def _gather(x: Any, sizes: Any, steps: Any, out: Any) -> None:
+    """out[i] = x where i lies in axes of these sizes, the last one first, and steps through x."""
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        rest = i
+        place = 0
+        for k in range(len(sizes)):
+            further = rest // sizes[k]
+            place += (rest - further * sizes[k]) * steps[k]
+            rest = further
+        out[i] = x[place]
+
+
+def tiles(batch: int, rows: int, columns: int, limits: Limits) -> tuple[int, tuple[int, int, int]]:
+    """Blocks and threads for tiles of [B, R, C]."""
+    edge = min(EDGE, max(1, limits.threads // 4))
+    count = batch * ceil(rows, edge) * ceil(columns, edge)
+    return min(count, 4 * limits.blocks), (edge, limits.threads // edge, 1)
+
+
+def reorder(x: Memory, axes: tuple[int, ...], out: Memory) -> None:
+    """out = x with its axes in another order."""
+    if x.size == 0:
+        return
+    found = runs(x.shape, axes)
+    if found == sorted(found):
+        copy(x, out)
+        return
+    limits = device.machine().limits
+    lengths = [prod(x.shape[axis] for axis in run) for run in found]
+    columns, rows = lengths[-2:]
+    swaps = len(found) == 2 or (len(found) == 3 and found[0] < found[2] < found[1])
+    if swaps and min(columns, rows) >= _LEAST:
+        batch = x.size // (rows * columns)
+        launch(
+            _swap_last, *tiles(batch, rows, columns, limits), x.as_array((batch, rows, columns)),
+            out.as_array((batch, columns, rows)),
+        )  # fmt: skip
+        return
+    # how far apart neighbours of the last axis of each run lie in x
+    steps = tuple(prod(x.shape[run[-1] + 1 :]) for run in reversed(found))
+    sizes = tuple(reversed(lengths))
+    launch(_gather, *strided(x.size, limits), x.flat, sizes, steps, out.flat)

@@ -1,0 +1,92 @@
+"""Small versions of the three networks: a step on device "cuda" is a step of the oracle."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import snnr
+from snnr import functional as F
+from snnr import models, nn, optim
+from snnr.gradient_check import gradcheck
+from snnr.tensor import Tensor
+
+NETWORKS: dict[str, Callable[[str], nn.Sequential]] = {
+    "mnist_fc": lambda device: models.mnist_fc(
+        T=4, input_shape=(1, 6, 6), hidden=9, classes=4, seed=3, device=device
+    ),
+    "csnn": lambda device: models.csnn(
+        T=3, input_shape=(1, 8, 8), channels=3, hidden=11, classes=4, seed=2, device=device
+    ),
+    "cifar10_conv": lambda device: models.cifar10_conv(
+        T=2, input_shape=(3, 8, 8), channels=3, hidden=10, classes=4, seed=1, device=device
+    ),
+}
+
+
+def step(name: str, device: str, loss: str) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
+    """Loss, gradients and weights of one step on five images."""
+    net = NETWORKS[name](device)
+    for p in net.parameters():
+        if p.role == "weight":
+            p.assign(3 * p.numpy())  # so narrow a network is silent behind its first layers
+    optimizer = optim.GradR(net.parameters(), lr=0.01, prior=0.5)
+    rng = np.random.default_rng(0)
+    shape = (3, 8, 8) if name == "cifar10_conv" else (1, 8, 8) if name == "csnn" else (1, 6, 6)
+    x = (2 * rng.standard_normal((5, *shape))).astype(np.float32)
+    rate = F.mean_time(net(x))
+    labels = np.array([0, 3, 1, 2, 3])
+    value = (F.label_mse_loss if loss == "mse" else F.cross_entropy)(rate, labels)
+    value.backward()
+    gradients = [np.array(p.grad_numpy()) for p in net.parameters()]
+    optimizer.step()
+    assert 0 < optimizer.connectivity() <= 1
+    return value.item(), gradients, [np.array(p.numpy()) for p in net.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [("mnist_fc", "mse"), ("mnist_fc", "cross-entropy"), ("csnn", "mse"), ("cifar10_conv", "mse")],
+)
+def test_a_step_is_that_of_the_oracle(name: str, loss: str) -> None:
+    found, expected = step(name, "cuda", loss), step(name, "reference", loss)
+    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    for mine, theirs in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=2e-5 * np.abs(theirs).max())
+        assert np.abs(theirs).max() > 0
+    for mine, theirs in zip(found[2], expected[2], strict=True):
+        # Adam's first step is lr * g/|g|: where g is rounding, its sign is too
+        apart = np.abs(mine - theirs) > 1e-5
+        assert apart.mean() < 0.02
+
+
+def test_the_gradients_of_a_network_are_those_of_differences() -> None:
+    rng = np.random.default_rng(2)
+    neuron = F.lif_neuron(detach_reset=False, smooth=True)
+
+    def leaf(*shape: int) -> Tensor:
+        return Tensor(rng.standard_normal(shape), device="cuda")
+
+    def f(t: list[Tensor]) -> Tensor:
+        x, w1, scale, shift, w2 = t
+        statistics = F.RunningStatistics(np.zeros(2), np.ones(2))
+        h = F.batch_norm(F.conv2d(x, w1, padding=1), scale, shift, statistics, True)
+        spikes = F.spiking(h, neuron, T=3)
+        rate = F.mean_time(F.spiking(F.linear(F.flatten(F.avg_pool2d(spikes)), w2), neuron))
+        return F.mse_loss(rate, np.eye(2, 3))
+
+    inputs = [leaf(2, 1, 4, 4), leaf(2, 1, 3, 3), leaf(2), leaf(2), leaf(3, 8)]
+    assert gradcheck(f, inputs, rtol=1e-7, projections=1) < 1e-7
+
+
+def test_a_network_moves_and_answers_the_same() -> None:
+    net = NETWORKS["mnist_fc"]("cpu").eval()
+    x = np.random.default_rng(5).standard_normal((3, 1, 6, 6)).astype(np.float32)
+    with snnr.no_grad():
+        before = net(x).numpy()
+        there = net.to("cuda")(x)
+        assert there.device == "cuda"
+        with pytest.raises(snnr.DeviceError, match=r"\.numpy\(\)"):
+            there.data  # noqa: B018
+        np.testing.assert_array_equal(there.numpy(), before)
+        np.testing.assert_array_equal(net.to("cpu")(x).numpy(), before)
