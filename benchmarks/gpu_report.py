@@ -1,11 +1,11 @@
-"""The report of `cuda.py`, from what it found: plain functions of the JSON file's content."""
+"""The report of `gpu.py`, from what it found: plain functions of the JSON file's content."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cuda_parts import ABSENT, DONE, FAILED, LATE
+from gpu_parts import ABSENT, DONE, FAILED, LATE
 from report import number
 
 Content = Mapping[str, Any]
@@ -33,7 +33,11 @@ def results(content: Content, name: str) -> Mapping[str, Any]:
 def steps(content: Content, name: str) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
     """(work, what it is, contenders) of a part that measured training steps."""
     works = results(content, name).get(name, {}).get("works", {})
-    return [(work, told["work"], told["contenders"]) for work, told in works.items()]
+    return [
+        (work, told["work"], told["contenders"])
+        for work, told in works.items()
+        if "contenders" in told
+    ]
 
 
 def ratio(content: Content, part: str, peers: Iterable[str], suffix: str = "") -> float | None:
@@ -253,7 +257,7 @@ def build(content: Content) -> str:
     lines = [
         "# A rehearsal on the CPU: no figure means anything" if rehearsal else "# On a card",
         "",
-        "Written by `python benchmarks/cuda.py`; [benchmarks/README.md](../benchmarks/README.md) "
+        "Written by `python benchmarks/gpu.py`; [benchmarks/README.md](../benchmarks/README.md) "
         "says how it is done and kept fair.",
         "", *about(content), "",
         "## What was run", "",

@@ -1,8 +1,8 @@
 """Everything that needs a card, in one command, with one report.
 
-    python benchmarks/cuda.py --peer-python peers/bin/python [--cifar10 FILE.npz]
-    python benchmarks/cuda.py --part tests --part mnist_fc        # some of it
-    python benchmarks/cuda.py --list
+    python benchmarks/gpu.py --peer-python peers/bin/python [--cifar10 FILE.npz]
+    python benchmarks/gpu.py --part tests --part mnist_fc        # some of it
+    python benchmarks/gpu.py --list
 
 The parts run one after the other, what matters most first, each under a limit of at most nine
 minutes and all of them within ``--minutes``. A part that fails does not stop the others. What was
@@ -24,8 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cuda_report
-from cuda_parts import Command, Part, Results, Store, run_parts
+import gpu_report
+from gpu_parts import Command, Part, Results, Store, run_parts
 from report import machine
 
 HERE = Path(__file__).resolve().parent
@@ -38,16 +38,16 @@ TOOLS = ("memcheck", "racecheck", "initcheck")
 
 #: run with the project's own interpreter: the card as snnr sees it, in one JSON line
 CARD = """
-import json, sys, importlib.metadata as m
+import json, os, sys, importlib.metadata as m
 from snnr import kernels
 from snnr.errors import DeviceError
+if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0"):
+    sys.exit("NUMBA_ENABLE_CUDASIM is set: the simulator is no card")
 try:
     kernels.backend("cuda")
 except DeviceError as error:
     sys.exit(str(error))
-from snnr.kernels.cuda.device import cuda, simulated
-if simulated():
-    sys.exit("NUMBA_ENABLE_CUDASIM is set: the simulator is no card")
+from snnr.kernels.cuda.device import cuda
 card = cuda.get_current_device()
 name = card.name.decode() if isinstance(card.name, bytes) else card.name
 free, total = cuda.current_context().get_memory_info()
@@ -291,7 +291,7 @@ def main() -> int:
         "clocks": clocks(),
         "machine": machine(),
         "peers": ask(args.peer_python, PEERS)[0],
-        "command": " ".join(["python", "benchmarks/cuda.py", *sys.argv[1:]]),
+        "command": " ".join(["python", "benchmarks/gpu.py", *sys.argv[1:]]),
     }
     (args.out.parent / f"{args.out.stem}-work").mkdir(parents=True, exist_ok=True)
     revision, name = commit(), card.get("name", "")
@@ -304,7 +304,7 @@ def main() -> int:
         whole = run_parts(wanted, store, 60 * args.minutes, ROOT, about, say)
     finally:
         store.save()
-        args.report.write_text(cuda_report.build(store.content))
+        args.report.write_text(gpu_report.build(store.content))
         say(f"report: {args.report}")
     return 0 if whole else 1
 
