@@ -266,3 +266,10 @@ def mutate(name: str, content: bytes, number: int, seed: int) -> tuple[bytes, bo
     if name in ("idx", "cifar") and number % 3 == 1:
         return inside_gzip(content, rng), True
     return _some(rng, BYTES)(content, rng), True
+
+
+def mutate_bytes(content: bytes, number: int) -> bytes:
+    """A mutation of bytes, of whatever they are."""
+    rng = np.random.default_rng(number)
+    mutated: bytes = _some(rng, BYTES)(content, rng)
+    return mutated
