@@ -24,9 +24,10 @@ def ailments(
     silent = [name for name, rate in row["firing_rate"].items() if rate == 0]
 
     def told(name: str) -> str:
-        value = settings.get(name)
+        value: Any = settings.get(name)
         # in a checkpoint of somebody else it may be anything
-        return f"{name} (={value:g})" if type(value) in (int, float) and abs(value) < 1e99 else name
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return f"{name} (={value:g})" if number and abs(value) < 1e99 else name
 
     milder = f"lower {told('prior')}, " if settings.get("prior") else ""
     if pruned:
