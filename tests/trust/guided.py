@@ -11,11 +11,14 @@ table; what made a reader fail lies in the folder of the corpus.
 """
 
 import argparse
+import faulthandler
 import gzip
 import importlib.util
+import math
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,10 +52,11 @@ with warnings.catch_warnings():
         from .mutations import mutate, mutate_bytes
         from .samples import FORMATS
 
+from .patience import ended  # noqa: E402
 from .table import Row, show  # noqa: E402
 
-#: MiB, what any file may ask for and the program with it; seconds of the clock for one input
-_MEMORY, _LONGEST = 2500, 900
+#: MiB, what any file may ask for and the program with it; seconds of CPU time for one input
+_MEMORY, _CPU = 2500, 30.0
 
 
 def main() -> int:
@@ -88,14 +92,14 @@ def guided(name: str, seconds: int, seed: int, corpus: Path) -> Row:
         (corpus / "sound").write_bytes((Path(folder) / form.file).read_bytes())
     begun = _cpu_of_children()
     while (left := int(seconds + begun - _cpu_of_children())) > 0 and len(row.failures) < 20:
-        done = subprocess.run(
+        done = subprocess.Popen(
             [sys.executable, "-m", __spec__.name, name, "--child", "--seconds", str(left),
              str(corpus), f"-seed={seed + len(row.failures)}", "-print_final_stats=1",
-             f"-rss_limit_mb={_MEMORY}", f"-timeout={_LONGEST}", "-max_len=200000",
+             f"-rss_limit_mb={_MEMORY}", "-timeout=1000000", "-max_len=200000",
              "-len_control=0", f"-artifact_prefix={corpus}-failed-"],
-            capture_output=True, text=True, errors="replace", check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         )  # fmt: skip
-        told = done.stderr + done.stdout
+        told = "".join(ended(done, left + 600, most=math.inf))
         row.count += sum(map(int, re.findall(r"number_of_executed_units: (\d+)", told)))
         reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", told)
         if reached:
@@ -118,12 +122,14 @@ def _fuzz(name: str, seconds: float, options: list[str]) -> None:
     """The child: never returns."""
     warnings.simplefilter("ignore")
     form = FORMATS[name]
-    folder = tempfile.mkdtemp()
-    path = Path(folder) / form.file
+    folder = Path(f"{options[0]}-last")  # what was read last stays there
+    folder.mkdir(exist_ok=True)
+    path = folder / form.file
     form.write(path)
     sound = path.read_bytes()
 
     executed = 0
+    faulthandler.register(signal.SIGPROF, chain=True)  # says where, then ends the process
 
     def one(content: bytes) -> None:
         nonlocal executed
@@ -132,6 +138,7 @@ def _fuzz(name: str, seconds: float, options: list[str]) -> None:
             print(f"number_of_executed_units: {executed}", file=sys.stderr, flush=True)
             os._exit(0)
         path.write_bytes(content)
+        signal.setitimer(signal.ITIMER_PROF, _CPU)
         try:
             form.read(path)
         except SnnrError as error:

@@ -1,13 +1,13 @@
 """Whether a process hangs, told from what it does and not from the clock alone.
 
 On a busy machine a process may wait long for a core. So its own CPU time is limited; a process that
-sleeps is noticed by not being runnable, look after look; the clock has a limit that is much longer.
-Where there is no /proc, only the clock is left.
+sleeps is noticed by not being runnable, look after look; the number of looks has a limit that is
+much longer, and is all that is left where there is no /proc. Looks instead of seconds, because
+whoever looks may have been paused as well.
 """
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 #: seconds between two looks
@@ -21,39 +21,39 @@ class Patience:
 
     cpu : seconds of CPU time that it may take, over all its threads.
     still : looks in a row at which it may sleep without having computed in between.
-    wall : seconds that may pass at all.
+    most : looks in all.
     """
 
-    def __init__(self, pid: int, cpu: float, still: int = 120, wall: float = 1800.0) -> None:
+    def __init__(self, pid: int, cpu: float, still: int = 120, most: float = 1800) -> None:
         self._pid = pid
-        self._limits = cpu, still, wall
+        self._limits = cpu, still, most
         self.again()
 
     def again(self) -> None:
         """It has done something: every limit begins anew."""
-        self._begun = time.monotonic()
         self._first = self._last = cpu_seconds(self._pid)
-        self._still = 0
+        self._still = self._looks = 0
 
     def lost(self) -> str | None:
         """What is wrong with it, or None; to be asked once a tick."""
-        cpu, still, wall = self._limits
+        cpu, still, most = self._limits
         now = cpu_seconds(self._pid)
         moved = now > self._last or not _sleeps(self._pid)
         self._still = 0 if moved else self._still + 1
         self._last = now
+        self._looks += 1
         if now - self._first > cpu:
             return f"computes for more than {cpu:.0f} s"
         if self._still >= still:
             return f"sleeps for {still} looks in a row"
-        if time.monotonic() - self._begun > wall:
-            return f"does not end in {wall:.0f} s, of which it had {now - self._first:.1f} s"
+        if self._looks > most:
+            return f"does not end in {most:.0f} looks, with {now - self._first:.1f} s to compute"
         return None
 
 
-def ended(process: "subprocess.Popen[str]", cpu: float) -> tuple[str, str]:
+def ended(process: "subprocess.Popen[str]", cpu: float, most: float = 1800) -> tuple[str, str]:
     """Stdout and stderr of a process; one that hangs is ended, which shows in its exit code."""
-    patience = Patience(process.pid, cpu)
+    patience = Patience(process.pid, cpu, most=most)
     while True:
         try:
             return process.communicate(timeout=TICK)
