@@ -36,6 +36,9 @@ class Desk:
     def reshape(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return array.reshape(shape)
 
+    def address(self, array: np.ndarray) -> int:
+        return array.ctypes.data
+
     def read(self, array: np.ndarray) -> np.ndarray:
         return array.copy()
 
@@ -51,7 +54,8 @@ class Desk:
         alone = SimpleNamespace(grid=lambda _: 0, gridsize=lambda _: 1)
         real, names["cuda"] = names["cuda"], alone
         try:
-            function(*arguments)
+            with np.errstate(all="ignore"):  # a card does not warn either
+                function(*arguments)
         finally:
             names["cuda"] = real
 
