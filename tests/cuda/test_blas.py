@@ -12,8 +12,8 @@ from snnr.kernels.cuda import blas, device
 from snnr.kernels.cuda.memory import Memory, copy_in, copy_out, empty
 from snnr.kernels.cuda.parts import products
 
-from .desk import Desk
 from ..kernels.standin import StandIn
+from .desk import Desk
 
 
 @pytest.fixture
