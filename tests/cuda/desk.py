@@ -36,6 +36,9 @@ class Desk:
     def reshape(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return array.reshape(shape)
 
+    def address(self, array: np.ndarray) -> int:
+        return array.ctypes.data
+
     def read(self, array: np.ndarray) -> np.ndarray:
         return array.copy()
 
@@ -47,8 +50,19 @@ class Desk:
     def run(self, kernel: Any, grid: Any, block: Any, arguments: Any) -> None:
         self.launched.append(kernel.name)
         function = kernel.function
+<<<<<<< HEAD
         with patch.dict(function.__globals__, places=lambda size: (0, 1, size)):
             function(*arguments)
+=======
+        names = function.__globals__
+        alone = SimpleNamespace(grid=lambda _: 0, gridsize=lambda _: 1)
+        real, names["cuda"] = names["cuda"], alone
+        try:
+            with np.errstate(all="ignore"):  # a card does not warn either
+                function(*arguments)
+        finally:
+            names["cuda"] = real
+>>>>>>> culin
 
     def record(self, work: Any) -> Any:
         launches: list[Any] = []
