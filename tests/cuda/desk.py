@@ -1,6 +1,7 @@
-"""A machine whose memory is the host's and where `copy` and `fill` run as Python, one thread for
-all: what the host's side does can be tried without the simulator."""
+"""A machine whose memory is the host's and whose kernels run as Python, one thread for all: what
+the host's side does can be tried without the simulator."""
 
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -50,19 +51,17 @@ class Desk:
     def run(self, kernel: Any, grid: Any, block: Any, arguments: Any) -> None:
         self.launched.append(kernel.name)
         function = kernel.function
-<<<<<<< HEAD
-        with patch.dict(function.__globals__, places=lambda size: (0, 1, size)):
-            function(*arguments)
-=======
+        alone = {
+            "cuda": SimpleNamespace(grid=lambda _: 0, gridsize=lambda _: 1),
+            "places": lambda size: (0, 1, size),
+        }
         names = function.__globals__
-        alone = SimpleNamespace(grid=lambda _: 0, gridsize=lambda _: 1)
-        real, names["cuda"] = names["cuda"], alone
-        try:
-            with np.errstate(all="ignore"):  # a card does not warn either
-                function(*arguments)
-        finally:
-            names["cuda"] = real
->>>>>>> culin
+        # a card does not warn either
+        with (
+            patch.dict(names, {k: alone[k] for k in alone if k in names}),
+            np.errstate(all="ignore"),
+        ):
+            function(*arguments)
 
     def record(self, work: Any) -> Any:
         launches: list[Any] = []

@@ -1,6 +1,7 @@
 """Tests of the whole engine on device "cuda": in the simulator (started by `test_simulator`), or,
 marked `gpu`, on a card."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not SIMULATED and HERE in item.path.parents:
             item.add_marker(pytest.mark.gpu)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quickly() -> Iterator[None]:
+    """In the simulator, without its waiting."""
+    if not SIMULATED:
+        yield
+        return
+    from ...kernels.quickly import quick_simulator
+
+    with quick_simulator():
+        yield
 
 
 def images(count: int) -> tuple[np.ndarray, np.ndarray]:
