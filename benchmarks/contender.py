@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from networks import Layer
 from record import Record, sample
 from workload import Array, Workload
 
 import snnr
+from snnr import kernels
+from snnr.training.losses import loss_function
+from snnr.training.step import Step
 
 
 def share(x: Array) -> float:
@@ -15,15 +20,21 @@ def share(x: Array) -> float:
     return float(np.count_nonzero(x)) / x.size
 
 
+def nothing() -> None:
+    """Nobody looks between the backward pass and the update."""
+
+
 class Snnr:
     """The network from ``snnr.models``, Grad R from ``snnr.optim``."""
 
     notes = "snnr.models, snnr.optim.GradR; dropout with a fixed mask"
 
-    def __init__(self, load: Workload) -> None:
+    def __init__(self, load: Workload, device: str) -> None:
         self.work = load.work
         self.load = load
-        self.net = snnr.models.MODELS[load.work.name](T=load.work.timesteps)
+        self.backend = kernels.backend(device)
+        self.net = snnr.models.MODELS[load.work.name](T=load.work.timesteps).to(device)
+        self.batches = [snnr.Tensor(images, device=device) for images in load.images]
         # both lists hold the same layers in the same order
         self.layers: list[tuple[Layer, snnr.nn.Layer]] = list(
             zip(load.work.layers, self.net, strict=True)
@@ -33,7 +44,7 @@ class Snnr:
             for short, parameter in found.own_parameters().items():
                 self.params[f"{layer.name}.{short}"] = parameter
             if isinstance(found, snnr.nn.Dropout):
-                found.fixed_mask = load.mask
+                found.fixed_mask = snnr.Tensor(load.mask, device=device)
         for name, value in load.params.items():
             self.params[name].assign(value)
         work = load.work
@@ -49,17 +60,26 @@ class Snnr:
     def train(self, index: int) -> snnr.Tensor:
         """Forward and backward pass on a batch; the loss."""
         self.optimizer.zero_grad()
-        index %= len(self.load.images)
-        rate = snnr.functional.mean_time(self.net(self.load.images[index]))
+        index %= len(self.batches)
+        rate = snnr.functional.mean_time(self.net(self.batches[index]))
         loss = snnr.functional.mse_loss(rate, self.load.onehot[index])
         loss.backward()
         return loss
 
-    def step(self, index: int) -> float:
-        """One training step; the loss."""
-        loss = self.train(index)
+    def step(self, index: int, seam: Callable[[], None] | None = None) -> None:
+        """One training step; ``seam`` is called between backward pass and update."""
+        self.last = self.train(index)
+        if seam is not None:
+            seam()
         self.optimizer.step()
-        return loss.item()
+
+    def wait(self) -> float:
+        """The loss of the last step."""
+        return self.last.item()
+
+    def memory(self) -> dict[str, int]:
+        """A host backend's memory is the process's."""
+        return {}
 
     def probe(self, index: int) -> Record:
         """One training step with its record.
@@ -69,13 +89,13 @@ class Snnr:
         """
         record = Record()
         self.watch(record, self.load.images[index % len(self.load.images)])
-        record.loss = self.train(index).item()
+        self.step(index, nothing)
+        record.loss = self.wait()
         for name, parameter in self.params.items():
-            assert parameter.grad is not None
-            record.grad_norms[name] = float(np.linalg.norm(parameter.grad.astype(np.float64)))
-            record.grads[name] = sample(parameter.grad)
-        self.optimizer.step()
-        for name, parameter in self.params.items():
+            gradient = parameter.grad_numpy()
+            assert gradient is not None
+            record.grad_norms[name] = float(np.linalg.norm(gradient.astype(np.float64)))
+            record.grads[name] = sample(gradient)
             record.weights[name] = sample(parameter.numpy())
         weights = [p.numpy() for p in self.params.values() if p.role == "weight"]
         record.connectivity = sum(map(np.count_nonzero, weights)) / sum(w.size for w in weights)
@@ -102,10 +122,48 @@ class Snnr:
                 record.spikes[layer.name] = share(out.numpy())
             before = out.numpy()
 
+        batch = snnr.Tensor(images, device=self.net.device)
         with snnr.no_grad(), self.net.observed(observe, spikes=True):
-            self.net(images)
+            self.net(batch)
 
 
-def build(load: Workload) -> Snnr:
+class OnCard(Snnr):
+    """The same through the step that `snnr.Trainer` takes, which a device records and replays. It
+    also looks whether everything is finite, and sums up loss and right answers."""
+
+    notes = "snnr.models, snnr.optim.GradR, snnr.training's step; dropout with a fixed mask"
+
+    def __init__(self, load: Workload, device: str) -> None:
+        super().__init__(load, device)
+        self.taken = Step(self.net, self.optimizer, loss_function("mse"), device)
+        self.labels = load.onehot.argmax(axis=2)
+        # a recorded step reads its batch where the first one lay
+        self.batch = snnr.Tensor(load.images[0], device=device)
+        self.seen = 0.0
+        self.since = 0
+
+    def step(self, index: int, seam: Callable[[], None] | None = None) -> None:
+        """One training step; with a ``seam`` it is not recorded."""
+        index %= len(self.batches)
+        self.backend.copy(self.batches[index].memory, self.batch.memory)
+        if not self.taken.take(self.batch, self.labels[index], seam):
+            raise FloatingPointError(f"step {index}: loss or gradients are not finite")
+        self.since += 1
+
+    def wait(self) -> float:
+        """The mean loss of the steps since this was last asked."""
+        total = self.taken.tally.loss
+        mean = (total - self.seen) / max(self.since, 1)
+        self.seen, self.since = total, 0
+        return mean
+
+    def memory(self) -> dict[str, int]:
+        """What the pool took from the driver; it gives nothing back by itself."""
+        from snnr.kernels.cuda.memory import pool
+
+        return {"peak": pool().held, "reserved": pool().held}
+
+
+def build(load: Workload, device: str) -> Snnr:
     """The contender."""
-    return Snnr(load)
+    return Snnr(load, device) if kernels.backend(device).host else OnCard(load, device)

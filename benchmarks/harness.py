@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peers import CONTENDERS, ONLY, PACKAGES
+from peers import CARD_ONLY, CONTENDERS, DEFAULT, ONLY, PACKAGES
 from record import Record
 
 HERE = Path(__file__).resolve().parent
@@ -47,21 +47,39 @@ def busy_seconds(cpus: set[int]) -> float:
 
 
 class Process:
-    """A contender's worker process and what it has told so far."""
+    """A contender's worker process and what it has told so far.
 
-    def __init__(self, name: str, python: str, workload: Path, cpus: set[int]) -> None:
+    ``times``: seconds of steps, each waited for; ``together``: seconds per step of whole turns
+    that were waited for once (on a card only). Without ``wait`` its first line, which says what it
+    is (``ready``), is still to be read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        python: str,
+        workload: Path,
+        cpus: set[int],
+        device: str = "cpu",
+        tf32: bool = False,
+        wait: bool = True,
+    ) -> None:
         self.name = name
+        self.device = device
+        self.tf32 = tf32
         self.times: list[float] = []
+        self.together: list[float] = []
         self.loss = float("nan")
         self.first: Record | None = None
         self.last: Record | None = None
-        self.peak = 0
+        self.memory: dict[str, int] = {}
         environment = dict(os.environ)
         available = os.sched_getaffinity(0)
         if cpus < available:
             for variable in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
                 environment[f"{variable}_NUM_THREADS"] = str(len(cpus))
-        command = [python, str(HERE / "worker.py"), name, str(workload)]
+        command = [python, str(HERE / "worker.py"), name, str(workload), "--device", device]
+        command += ["--tf32"] if tf32 else []
         self.process = subprocess.Popen(
             [*command, "--threads", str(len(cpus))],
             stdin=subprocess.PIPE,
@@ -70,7 +88,7 @@ class Process:
             env=environment,
             preexec_fn=lambda: os.sched_setaffinity(0, cpus),
         )
-        self.ready = self.answer()
+        self.ready = self.answer() if wait else {}
 
     def answer(self) -> dict[str, Any]:
         """The next line the worker writes."""
@@ -84,24 +102,45 @@ class Process:
 
     def ask(self, order: str, **more: int) -> dict[str, Any]:
         """Give an order and wait for the answer."""
+        self.tell(order, **more)
+        return self.answer()
+
+    def tell(self, order: str, **more: int) -> None:
+        """Give an order."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps({"do": order, **more}) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError as error:
             raise ContenderError(f"the {self.name} process has ended") from error
-        return self.answer()
 
     def probe(self) -> Record:
         """One step, looked at."""
         return Record(**self.ask("probe"))
 
     def steps(self, count: int) -> list[float]:
-        """Run one untimed step, which warms the caches others have emptied, and ``count``."""
+        """Run untimed steps, which warm the caches others have emptied, and ``count`` timed."""
+        if self.device == "cuda":
+            # clocks and the driver's queues settle within a few steps
+            self.ask("steps", count=min(count, 3))
+            answer = self.ask("steps", count=count)
+            self.loss = answer["loss"]
+            self.together.append(answer["together"] / count)
+            return list(answer["times"])
         answer = self.ask("steps", count=count + 1)
         self.loss = answer["loss"]
-        times: list[float] = answer["times"][1:]
-        return times
+        return list(answer["times"][1:])
+
+    @property
+    def label(self) -> str:
+        """Name and precision."""
+        return f"{self.name} tf32" if self.tf32 else self.name
+
+    @property
+    def quoted(self) -> list[float]:
+        """The seconds per step that are quoted: of whole turns where the device runs beside the
+        program, of single steps on a CPU."""
+        return self.together or self.times
 
     def close(self) -> None:
         """End the process."""
@@ -110,8 +149,8 @@ class Process:
             try:
                 self.process.stdin.write('{"do": "quit"}\n')
                 self.process.stdin.close()
-                self.process.wait(timeout=20)
-            except (OSError, subprocess.TimeoutExpired):
+                self.process.wait(timeout=30)
+            except (OSError, ValueError, subprocess.TimeoutExpired):
                 self.process.kill()
                 self.process.wait()
 
@@ -135,6 +174,7 @@ class Quiet:
         self.wall += other.wall
         self.strangers += other.strangers
         self.waiting += other.waiting
+        self.discarded += other.discarded
 
     def shares(self) -> dict[str, float]:
         """The two shares."""
@@ -169,14 +209,16 @@ def installed(python: str, name: str) -> str:
     return lines[-1] if lines else f"exit status {done.returncode}"
 
 
-def pick(names: list[str], work: str, peer_python: str) -> tuple[list[tuple[str, str]], list[str]]:
+def pick(
+    names: list[str], work: str, peer_python: str, device: str = "cpu"
+) -> tuple[list[tuple[str, str]], list[str]]:
     """The contenders to run as (name, interpreter), and notes on those left out.
 
-    ``names`` empty means snnr and every peer that is installed.
+    ``names`` empty means snnr and every peer that is installed and meant for the device.
     """
     chosen: list[tuple[str, str]] = []
     notes: list[str] = []
-    for name in names or ["snnr", *CONTENDERS]:
+    for name in names or ["snnr", *DEFAULT[device]]:
         if name == "snnr":
             chosen.append((name, sys.executable))
             continue
@@ -184,6 +226,9 @@ def pick(names: list[str], work: str, peer_python: str) -> tuple[list[tuple[str,
             raise ContenderError(f"no peer {name!r}; there are {', '.join(CONTENDERS)}")
         if work not in ONLY.get(name, (work,)):
             notes.append(f"{name}: only on {', '.join(ONLY[name])}")
+            continue
+        if name in CARD_ONLY and device != "cuda":
+            notes.append(f"{name}: only on a card")
             continue
         trouble = installed(peer_python, name)
         if trouble:

@@ -2,6 +2,10 @@
 
 The parent writes {"do": "probe"}, {"do": "steps", "count": k}, {"do": "memory"} or
 {"do": "quit"} and reads one line back. Between commands the process sleeps on its pipe.
+
+On a card a step is over when the card is done, and waiting after every step hides what a program
+gains by issuing the next one meanwhile. So there "steps" runs them twice: all of them with one
+wait at the end ("together"), then each with a wait of its own ("times").
 """
 
 from __future__ import annotations
@@ -25,16 +29,32 @@ from record import Record
 from workload import Workload, load
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a contender runs: ``device`` is cpu or cuda; ``tf32``: products on the card may round
+    their factors to 10 bits."""
+
+    device: str = "cpu"
+    threads: int = 1
+    tf32: bool = False
+
+
 class Contender(Protocol):
     """What every contender offers."""
 
     notes: str
 
-    def step(self, index: int) -> float:
-        """One whole training step on batch ``index`` (modulo the batches); the loss."""
+    def step(self, index: int) -> None:
+        """One whole training step on batch ``index`` (modulo the batches), not waited for."""
+
+    def wait(self) -> float:
+        """The loss of the last step, once everything that was issued is done."""
 
     def probe(self, index: int) -> Record:
         """The same step, looked at."""
+
+    def memory(self) -> dict[str, int]:
+        """On a card: "peak" and "reserved", bytes of its memory since the contender was made."""
 
 
 def status(field: str) -> int:
@@ -52,27 +72,51 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def builder(name: str, threads: int) -> Callable[[Workload], Contender]:
-    """Import the contender's module, settle its threads and return its ``build``."""
+def builder(name: str, place: Place) -> Callable[[Workload, str], Contender]:
+    """Import the contender's module, settle threads and precision and return its ``build``."""
+    if name not in MODULES:
+        # read when the backend is loaded
+        os.environ["SNNR_CUDA_TF32"] = "1" if place.tf32 else "0"
     module = importlib.import_module(MODULES.get(name, "contender"))
     if name in MODULES:
-        importlib.import_module("torch").set_num_threads(threads)
+        importlib.import_module("peers.card").settle(place.threads, place.tf32)
     else:
-        importlib.import_module("snnr.kernels.threads").set_threads(threads)
-    build: Callable[[Workload], Contender] = module.build
+        importlib.import_module("snnr.kernels.threads").set_threads(place.threads)
+    build: Callable[[Workload, str], Contender] = module.build
     return build
 
 
 def versions(name: str) -> dict[str, str]:
     """Versions of Python, NumPy and of the contender's packages."""
     found = {"python": platform.python_version()}
-    for package in ("numpy", *PACKAGES.get(name, ("snnr", "numba"))):
+    for package in ("numpy", *PACKAGES.get(name, ("snnr", "numba", "numba-cuda"))):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
 
 
-def serve(contender: Contender, ready: dict[str, Any], out: TextIO) -> None:
+def run(contender: Contender, done: int, count: int, card: bool) -> dict[str, Any]:
+    """``count`` steps from the ``done``-th on: seconds of each, the last loss and, on a card,
+    seconds of as many before them that were waited for once."""
+    told: dict[str, Any] = {"done": count}
+    if card:
+        start = time.perf_counter()
+        for index in range(done, done + count):
+            contender.step(index)
+        contender.wait()
+        told["together"] = time.perf_counter() - start
+        told["done"] += count
+        done += count
+    told["times"] = []
+    for index in range(done, done + count):
+        start = time.perf_counter()
+        contender.step(index)
+        told["loss"] = contender.wait()
+        told["times"].append(time.perf_counter() - start)
+    return told
+
+
+def serve(contender: Contender, ready: dict[str, Any], out: TextIO, card: bool) -> None:
     """Answer commands until told to quit."""
     done = 0
 
@@ -86,19 +130,16 @@ def serve(contender: Contender, ready: dict[str, Any], out: TextIO) -> None:
         if order["do"] == "quit":
             return
         if order["do"] == "memory":
-            answer({"peak": status("VmHWM"), "now": status("VmRSS")})
+            host = {"peak": status("VmHWM"), "now": status("VmRSS")}
+            answer(contender.memory() if card else host)
         elif order["do"] == "probe":
             record = contender.probe(done)
             done += 1
             answer(dataclasses.asdict(record))
         else:
-            times, losses = [], []
-            for _ in range(order["count"]):
-                start = time.perf_counter()
-                losses.append(contender.step(done))
-                times.append(time.perf_counter() - start)
-                done += 1
-            answer({"times": times, "loss": losses[-1]})
+            told = run(contender, done, order["count"], card)
+            done += told.pop("done")
+            answer(told)
 
 
 def main() -> None:
@@ -107,20 +148,22 @@ def main() -> None:
     parser.add_argument("contender")
     parser.add_argument("workload", type=Path)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--tf32", action="store_true")
     args = parser.parse_args()
     # libraries print what they like: the protocol keeps the real stdout for itself
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    build = builder(args.contender, args.threads)
+    build = builder(args.contender, Place(args.device, args.threads, args.tf32))
     imported = status("VmRSS")
-    contender = build(load(args.workload))
+    contender = build(load(args.workload), args.device)
     ready = {
         "versions": versions(args.contender),
         "notes": contender.notes,
         "imported": imported,
     }
     forget_peak()
-    serve(contender, ready, out)
+    serve(contender, ready, out, args.device == "cuda")
 
 
 if __name__ == "__main__":

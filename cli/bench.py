@@ -1,6 +1,7 @@
 """snnr bench: how fast this machine trains and runs the paper's networks."""
 
 import contextlib
+import gc
 import os
 import platform
 import resource
@@ -26,9 +27,11 @@ from snnr.cli.common import (
 if TYPE_CHECKING:
     from snnr.nn import Sequential
     from snnr.optim import GradR
+    from snnr.tensor import Tensor
 
 #: network -> batch of a training step, as in the benchmarks of the repository
 BATCHES = {"mnist_fc": 128, "csnn": 32, "cifar10_conv": 4}
+OTHER_BATCH = 32
 #: firing rate of the layers; trained networks of this kind fire at 2 to 15 %
 TARGET_RATE = 0.08
 
@@ -38,8 +41,8 @@ TARGET_RATE = 0.08
     "--net",
     "nets",
     multiple=True,
-    type=Names("snnr.models:MODELS"),
-    help="Network; may be repeated.  [default: mnist_fc and csnn]",
+    type=Names("snnr.models:MODELS", "snnr.models:canonical"),
+    help="Network: a name, with options, or a spec; may be repeated.  [default: mnist_fc and csnn]",
 )
 @click.option(
     "--connectivity",
@@ -69,8 +72,9 @@ def command(
     quiet: bool,
 ) -> None:
     """Time training steps (forward, backward, Grad R) and inference, dense and pruned, and report
-    the peak of resident memory. Weights are random, images MNIST (random for cifar10_conv);
-    currents are raised until every layer fires at 8 % or more.
+    the peak of resident memory, or on a card of what was taken of its memory. Weights are random,
+    images MNIST (random ones for cifar10_conv); currents are raised until every layer fires at 8 %
+    or more.
 
     Medians of repeated steps. A comparison with other frameworks on the same work is in the
     benchmarks of the source repository.
@@ -79,14 +83,18 @@ def command(
     Examples:
       snnr bench
       snnr bench --net csnn --connectivity 1 --connectivity 0.05 --json
+      snnr bench --net csnn:channels=32 --net 32c3-bn-lif-mp2-fc256-lif-fc10-lif
     """
+    from snnr import models
+
     chosen = settle(device, threads, quiet)
     results = []
     for name in nets or ("mnist_fc", "csnn"):
         for share in shares or (1.0, 0.02):
             note(f"{name} at {percent(share, 0)} connectivity ...", quiet)
-            results.append(_measure(name, share, batch_size or BATCHES[name], chosen, seconds))
-    machine = _machine()
+            batch = batch_size or BATCHES.get(models.base_name(name) or "", OTHER_BATCH)
+            results.append(_measure(name, share, batch, chosen, seconds))
+    machine = _machine(chosen)
     if as_json:
         print_json({"machine": machine, "results": results})
         return
@@ -108,14 +116,20 @@ def command(
     )  # fmt: skip
 
 
-def _machine() -> dict[str, Any]:
+def _machine(device: str) -> dict[str, Any]:
     import numba
     import numpy as np
 
     from snnr import __version__
     from snnr.kernels import threads
 
+    card = {}
+    if device == "cuda":
+        from snnr.kernels.cuda.device import card_name
+
+        card["card"] = card_name()
     return {
+        **card,
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": numba.get_num_threads(),
@@ -140,30 +154,27 @@ def _processor() -> str:
 def _measure(name: str, share: float, batch: int, device: str, seconds: float) -> dict[str, Any]:
     import numpy as np
 
-    from snnr import functional as F
-    from snnr import models, no_grad
+    from snnr import Tensor, models, no_grad
+    from snnr.kernels import backend
     from snnr.optim import GradR
 
-    _reset_peak()
+    memory = _Host() if backend(device).host else _Card()
     rng = np.random.default_rng(0)
-    network = models.make(name, seed=0, device=device)
+    shape = (3, 32, 32) if _is_cifar(name) else (1, 28, 28)
+    network = models.make(name, seed=0, device=device, input_shape=shape)
     optimizer = GradR(network.parameters(), lr=1e-4, prior=0.0 if share < 1 else 1e-3)
     if share < 1:
         _prune(optimizer, share, rng)
-    images = _images(name, batch, rng)
+    pixels = _images(name, batch, rng)
+    images, one = Tensor(pixels, device=device), Tensor(pixels[:1], device=device)
     labels = rng.integers(0, 10, batch)
-
-    def train() -> None:
-        optimizer.zero_grad()
-        F.label_mse_loss(F.mean_time(network(images)), labels).backward()
-        optimizer.step()
-
+    train = (_on_host if memory.host else _on_card)(network, optimizer, images, labels)
     rates = _calibrate(network, optimizer, images)
     train_ms = _times(train, seconds)
     network.eval()
     with no_grad():
-        inference_ms = _times(lambda: network(images), seconds / 2)
-        one_ms = _times(lambda: network(images[:1]), seconds / 2)
+        inference_ms = _times(lambda: network(images).numpy(), seconds / 2)
+        one_ms = _times(lambda: network(one).numpy(), seconds / 2)
     tenth = max(len(train_ms) // 10, 0)
     return {
         "net": name,
@@ -176,8 +187,14 @@ def _measure(name: str, share: float, batch: int, device: str, seconds: float) -
         "inference_ms": statistics.median(inference_ms),
         "inference_one_ms": statistics.median(one_ms),
         "firing_rate": float(np.mean(list(rates.values()))),
-        "peak_memory_bytes": _peak(),
+        "peak_memory_bytes": memory.peak(),
     }
+
+
+def _is_cifar(name: str) -> bool:
+    from snnr import models
+
+    return models.base_name(name) == "cifar10_conv"
 
 
 def _images(name: str, batch: int, rng: Any) -> Any:
@@ -186,7 +203,7 @@ def _images(name: str, batch: int, rng: Any) -> Any:
 
     from snnr import data
 
-    if name == "cifar10_conv":
+    if _is_cifar(name):
         return rng.standard_normal((batch, 3, 32, 32)).astype(np.float32)
     mnist = data.load("mnist", limit_train=max(batch, 1))
     pixels = mnist.x_train[:batch].astype(np.float32) / 255
@@ -215,7 +232,9 @@ def _calibrate(network: "Sequential", optimizer: "GradR", images: Any) -> dict[s
     for index, layer in enumerate(network):
         if not isinstance(layer, IF):
             continue
-        before = network[index - 1]
+        before = next((x for x in reversed(list(network)[:index]) if x.parameters()), None)
+        if before is None:
+            continue
         for _ in range(40):
             if _rates(network, images)[layer.name] >= TARGET_RATE:
                 break
@@ -253,19 +272,71 @@ def _times(action: Callable[[], Any], seconds: float) -> list[float]:
     return sorted(taken)
 
 
-def _reset_peak() -> None:
-    """Start the peak of resident memory anew (Linux; elsewhere it stays that of the process)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+def _on_host(
+    network: "Sequential", optimizer: "GradR", images: "Tensor", labels: Any
+) -> Callable[[], None]:
+    """A step that is over when it returns."""
+    from snnr import functional as F
+
+    def train() -> None:
+        optimizer.zero_grad()
+        F.label_mse_loss(F.mean_time(network(images)), labels).backward()
+        optimizer.step()
+
+    return train
 
 
-def _peak() -> int:
-    """Peak of resident memory in bytes."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _on_card(
+    network: "Sequential", optimizer: "GradR", images: "Tensor", labels: Any
+) -> Callable[[], None]:
+    """A step as `Trainer` takes it, recorded once and replayed, and waited for."""
+    from snnr.training.losses import loss_function
+    from snnr.training.step import Step
+
+    step = Step(network, optimizer, loss_function("mse"), images.device)
+
+    def train() -> None:
+        step.take(images, labels)
+        _ = step.tally.correct  # lies on the card: reading it waits
+
+    return train
+
+
+class _Host:
+    """The process's memory."""
+
+    host = True
+
+    def __init__(self) -> None:
+        # start the peak anew (Linux; elsewhere it stays that of the process)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def peak(self) -> int:
+        """Peak of resident memory in bytes."""
+        try:
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM"):
+                    return 1024 * int(line.split()[1])
+        except OSError:
+            pass
+        unit = 1 if platform.system() == "Darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+class _Card:
+    """The card's memory."""
+
+    host = False
+
+    def __init__(self) -> None:
+        from snnr.kernels.cuda.memory import pool
+
+        self._pool = pool()
+        # what an earlier network left unused shall not count
+        gc.collect()
+        self._pool.trim()
+
+    def peak(self) -> int:
+        """Bytes taken from the driver, used or not: none are given back meanwhile."""
+        return self._pool.held

@@ -13,6 +13,17 @@ CONTENDERS: dict[str, str] = {
     "norse": "peers.norse_box",
     "eager": "peers.eager",
     "compile": "peers.compiled",
+    "graph": "peers.graph",
+}
+
+# a whole step as one CUDA graph
+CARD_ONLY = ("graph",)
+
+#: device -> contenders that run where none is named; snnTorch and Norse have no kernels of their
+#: own for a card, so that eager stands for them there
+DEFAULT: dict[str, tuple[str, ...]] = {
+    "cpu": tuple(name for name in CONTENDERS if name not in CARD_ONLY),
+    "cuda": ("authors", "spikingjelly", "eager", "compile", "graph"),
 }
 
 # not a contender: eager in float64, what the contenders' first step is compared with
@@ -26,6 +37,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "norse": ("torch", "norse"),
     "eager": ("torch",),
     "compile": ("torch",),
+    "graph": ("torch",),
     REFERENCE: ("torch",),
 }
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from workload import Workload
 
+from peers import card
 from peers.common import TorchPeer, share
 from peers.grad_r import GradRScript
 
@@ -60,14 +61,13 @@ class Authors(TorchPeer):
 
     notes = "step by step in a Python loop, out-of-place optimizer"
 
-    def __init__(self, load: Workload) -> None:
-        self.load_data(load)
-        self.images = [x.contiguous() for x in self.images]
+    def __init__(self, load: Workload, device: str) -> None:
+        self.load_data(load, device, torch.contiguous_format)
         modules = {
             layer.name or f"{layer.kind}{i}": module(layer, self.mask)
             for i, layer in enumerate(load.work.layers)
         }
-        self.net = nn.ModuleDict(modules)
+        self.net = nn.ModuleDict(modules).to(device)
         names = list(modules)
         static = 2 if load.work.layers[0].kind == "conv" else 0
         self.static = nn.Sequential(*(modules[name] for name in names[:static]))
@@ -76,6 +76,7 @@ class Authors(TorchPeer):
             for name, parameter in self.parameters().items():
                 parameter.copy_(torch.from_numpy(load.params[name]))
         self.optimizer = GradRScript(self.net.parameters(), load.work)
+        card.forget_peak(device)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Parameters by the workload's names."""
@@ -118,6 +119,6 @@ class Authors(TorchPeer):
         return hooks
 
 
-def build(load: Workload) -> TorchPeer:
+def build(load: Workload, device: str) -> TorchPeer:
     """The contender."""
-    return Authors(load)
+    return Authors(load, device)

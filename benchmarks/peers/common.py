@@ -2,12 +2,14 @@
 
 Activations are kept as ``[T*N, ...]`` with time first, so that convolution, BatchNorm and
 pooling see one large batch. Four-dimensional ones and the convolution weights are
-channels-last, which spares oneDNN the reordering of every activation. The static input goes
-through the first convolution (or linear layer) and BatchNorm once.
+channels-last, which spares oneDNN the reordering of every activation; on a card they are what a
+trial of the widest convolution finds faster. The static input goes through the first convolution
+(or linear layer) and BatchNorm once.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from workload import Workload
 
+from peers import card
 from peers.grad_r import GradRForeach
 
 Neuron = Callable[[Tensor, int, bool], Tensor]
@@ -27,14 +30,16 @@ Neuron = Callable[[Tensor, int, bool], Tensor]
 class Network(nn.Module):
     """The network of a work, run layer by layer over the whole sequence."""
 
-    def __init__(self, load: Workload, neuron: Neuron) -> None:
+    def __init__(
+        self, load: Workload, neuron: Neuron, device: str, order: torch.memory_format
+    ) -> None:
         super().__init__()
         self.work = load.work
         self.neuron = neuron
         for name, value in load.params.items():
-            tensor = torch.from_numpy(value)
+            tensor = torch.from_numpy(value).to(device)
             if tensor.ndim == 4:
-                tensor = tensor.contiguous(memory_format=torch.channels_last)
+                tensor = tensor.contiguous(memory_format=order)
             self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor.clone()))
         for layer in load.work.layers:
             if layer.kind == "norm":
@@ -89,24 +94,31 @@ def share(x: Tensor) -> float:
 class TorchPeer:
     """A PyTorch contender: ``step`` is what is timed, ``probe`` a step that is looked at."""
 
-    notes = "layer by layer over [T*N, ...], channels-last, static layer once, in-place foreach"
+    notes = "layer by layer over [T*N, ...], static layer once, in-place foreach"
 
-    def __init__(self, load: Workload, neuron: Neuron) -> None:
-        self.load_data(load)
-        self.net = Network(load, neuron)
-        self.optimizer = GradRForeach(*roles(self.net), load.work)
+    update: type[GradRForeach] = GradRForeach
+
+    def __init__(self, load: Workload, neuron: Neuron, device: str) -> None:
+        order = faster_order(load, device)
+        last = order is torch.channels_last
+        self.notes = f"{self.notes}, {'channels-last' if last else 'channels first'}"
+        self.load_data(load, device, order)
+        self.net = Network(load, neuron, device, order)
+        self.optimizer = self.update(*roles(self.net), load.work)
         for name, theta in load.theta.items():
             weight = getattr(self.net, name.replace(".", "_"))
             self.optimizer.start_from(weight, torch.from_numpy(theta))
+        card.forget_peak(device)
 
-    def load_data(self, load: Workload) -> None:
-        """Keep the batches as tensors."""
+    def load_data(self, load: Workload, device: str, order: torch.memory_format) -> None:
+        """Keep the batches as tensors of the device."""
         self.work: Work = load.work
-        self.images = [torch.from_numpy(batch) for batch in load.images]
-        self.images = [x.contiguous(memory_format=torch.channels_last) for x in self.images]
-        self.onehot = [torch.from_numpy(batch) for batch in load.onehot]
+        self.device = device
+        self.images = [torch.from_numpy(batch).to(device) for batch in load.images]
+        self.images = [x.contiguous(memory_format=order) for x in self.images]
+        self.onehot = [torch.from_numpy(batch).to(device) for batch in load.onehot]
         # inverted dropout with p = 0.5: kept entries are doubled
-        self.mask = torch.from_numpy(load.mask).to(self.images[0].dtype) * 2
+        self.mask = torch.from_numpy(load.mask).to(device).to(self.images[0].dtype) * 2
 
     def loss(self, x: Tensor, onehot: Tensor, record: Record | None = None) -> Tensor:
         """Mean squared error between firing rate and one-hot label."""
@@ -121,11 +133,19 @@ class TorchPeer:
         loss.backward()
         return loss
 
-    def step(self, index: int) -> float:
-        """One training step; the loss."""
-        loss = self.train(index)
+    def step(self, index: int) -> None:
+        """One training step."""
+        self.last = self.train(index).detach()
         self.optimizer.step()
-        return loss.item()
+
+    def wait(self) -> float:
+        """The loss of the last step, when everything is done."""
+        card.synchronise(self.device)
+        return self.last.item()
+
+    def memory(self) -> dict[str, int]:
+        """See :func:`card.memory`."""
+        return card.memory()
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Parameters by the workload's names."""
@@ -138,14 +158,46 @@ class TorchPeer:
         for name, parameter in self.parameters().items():
             assert parameter.grad is not None
             record.grad_norms[name] = parameter.grad.norm().item()
-            record.grads[name] = sample(parameter.grad.contiguous().numpy())
+            record.grads[name] = sample(parameter.grad.contiguous().cpu().numpy())
         self.optimizer.step()
         for name, parameter in self.parameters().items():
-            record.weights[name] = sample(parameter.detach().contiguous().numpy())
+            record.weights[name] = sample(parameter.detach().contiguous().cpu().numpy())
         weights = [p for p in self.parameters().values() if p.ndim > 1]
         nonzero = sum(torch.count_nonzero(w).item() for w in weights)
         record.connectivity = nonzero / sum(w.numel() for w in weights)
         return record
+
+
+def faster_order(load: Workload, device: str) -> torch.memory_format:
+    """How images lie in memory: channels-last on a CPU; on a card what takes less time for the
+    work's widest convolution and its BatchNorm, forward and backward."""
+    convolutions = [layer for layer in load.work.layers if layer.kind == "conv"]
+    if device != "cuda" or not convolutions:
+        return torch.channels_last
+    widest = max(convolutions, key=lambda layer: layer.inputs * layer.outputs)
+    _, height, width = load.work.image
+    shape = (load.work.timesteps * load.work.batch, widest.inputs, height, width)
+    dtype = torch.from_numpy(load.params[f"{widest.name}.weight"]).dtype
+    taken = {}
+    for order in (torch.contiguous_format, torch.channels_last):
+        x = torch.rand(shape, dtype=dtype, device=device).contiguous(memory_format=order)
+        weight = torch.rand((widest.outputs, widest.inputs, 3, 3), dtype=dtype, device=device)
+        weight = weight.contiguous(memory_format=order).requires_grad_()
+        x.requires_grad_()
+
+        def once(x: Tensor = x, weight: Tensor = weight) -> None:
+            F.batch_norm(F.conv2d(x, weight, padding=1), None, None, training=True).sum().backward()
+
+        for _ in range(2):
+            once()
+        card.synchronise(device)
+        start = time.perf_counter()
+        for _ in range(3):
+            once()
+        card.synchronise(device)
+        taken[order] = time.perf_counter() - start
+    torch.cuda.empty_cache()
+    return min(taken, key=lambda order: taken[order])
 
 
 def roles(net: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

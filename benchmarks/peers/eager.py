@@ -40,6 +40,6 @@ def lif(x: Tensor, steps: int, static: bool) -> Tensor:
     return torch.cat(spikes)
 
 
-def build(load: Workload) -> TorchPeer:
+def build(load: Workload, device: str) -> TorchPeer:
     """The contender."""
-    return TorchPeer(load, lif)
+    return TorchPeer(load, lif, device)

@@ -38,10 +38,11 @@ def _detached(z: Tensor, v: Tensor, reset: Tensor, threshold: Tensor) -> Tensor:
     return (1 - z.detach()) * v
 
 
-def build(load: Workload) -> TorchPeer:
+def build(load: Workload, device: str) -> TorchPeer:
     """The contender."""
     lif_box.threshold = _threshold
-    parameters = norse.LIFBoxParameters(tau_mem_inv=torch.as_tensor(0.5), reset_method=_detached)
+    rate = torch.as_tensor(0.5, device=device)
+    parameters = norse.LIFBoxParameters(tau_mem_inv=rate, reset_method=_detached)
     cell = norse.LIFBoxCell(parameters, dt=1.0)
 
     def lif(x: Tensor, steps: int, static: bool) -> Tensor:
@@ -52,4 +53,4 @@ def build(load: Workload) -> TorchPeer:
             spikes.append(spike)
         return torch.cat(spikes)
 
-    return TorchPeer(load, lif)
+    return TorchPeer(load, lif, device)

@@ -11,7 +11,7 @@ from peers import eager
 from peers.common import TorchPeer
 
 
-def build(load: Workload) -> TorchPeer:
+def build(load: Workload, device: str) -> TorchPeer:
     """Not a contender: never timed."""
     double = dataclasses.replace(
         load,
@@ -19,4 +19,4 @@ def build(load: Workload) -> TorchPeer:
         onehot=load.onehot.astype(np.float64),
         params={name: value.astype(np.float64) for name, value in load.params.items()},
     )
-    return TorchPeer(double, eager.lif)
+    return TorchPeer(double, eager.lif, device)

@@ -12,11 +12,12 @@ from workload import Workload
 from peers.common import TorchPeer, spans
 
 
-def build(load: Workload) -> TorchPeer:
+def build(load: Workload, device: str) -> TorchPeer:
     """The contender."""
     # beta * mem + x is the paper's charge when x is halved; the reset of snnTorch acts one
     # step later on the same spike, and is detached: the same equations
     leaky = snntorch.Leaky(beta=0.5, spike_grad=surrogate.atan(alpha=2.0), reset_mechanism="zero")
+    leaky.to(device)
 
     def lif(x: Tensor, steps: int, static: bool) -> Tensor:
         half = x * 0.5
@@ -27,4 +28,4 @@ def build(load: Workload) -> TorchPeer:
             spikes.append(spike)
         return torch.cat(spikes)
 
-    return TorchPeer(load, lif)
+    return TorchPeer(load, lif, device)

@@ -346,6 +346,14 @@ def use(other: Machine | None) -> None:
     _machine = other
 
 
+def card_name() -> str:
+    """What the card calls itself."""
+    if simulated():
+        return "Numba's simulator"
+    name = cuda.get_current_device().name
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
 def _find() -> Card:
     if not cuda.is_available():
         told = str(getattr(cuda.cudadrv.driver.driver, "initialization_error", None) or "")
@@ -357,10 +365,9 @@ def _find() -> Card:
     found = cuda.get_current_device()
     capability = tuple(found.compute_capability)
     if capability < LEAST_CAPABILITY:
-        name = found.name.decode() if isinstance(found.name, bytes) else found.name
         (major, minor), least = capability, ".".join(map(str, LEAST_CAPABILITY))
         raise DeviceError(
-            f"device 'cuda' takes cards of compute capability {least} or more: {name} has "
+            f"device 'cuda' takes cards of compute capability {least} or more: {card_name()} has "
             f"{major}.{minor}; use device='cpu' (or 'auto')"
         )
     return Card()

@@ -12,8 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 from snnr.errors import DeviceError
 from snnr.kernels.cuda import device, ways
 from snnr.kernels.cuda.allocator import Block, Pool, pool_in_use, private
-from snnr.kernels.cuda.device import cuda, kernel, launch
+from snnr.kernels.cuda.device import kernel, launch
 from snnr.kernels.cuda.geometry import strided
+from snnr.kernels.cuda.parts.walk import places
 
 Shape = tuple[int, ...]
 
@@ -59,11 +60,6 @@ class Memory:
     def flat(self) -> Any:
         """What kernels take, of one axis."""
         return self.as_array((self.size,))
-
-    @property
-    def words(self) -> Any:
-        """What kernels take, the bytes of float32 as uint32, of one axis."""
-        return device.machine().carve(self._block.raw, (self.size,), np.dtype(np.uint32))
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise DeviceError("memory of device 'cuda' is no NumPy array; ask a Tensor for .numpy()")
@@ -150,14 +146,18 @@ def _transfer(verb: str) -> None:
 
 @kernel()
 def _copy(x: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         out[i] = x[i]
+        i += step
 
 
 @kernel()
 def _fill(out: Any, value: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         out[i] = value
+        i += step
 
 
 def copy(x: Memory, out: Memory) -> None:

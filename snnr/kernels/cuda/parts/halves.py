@@ -63,8 +63,8 @@ def halves(x: Memory, keep: bool, upper: Memory, lower: Memory, odd: Memory) -> 
     which is kept in the upper half or left out."""
     limits = device.machine().limits
     launch(
-        _halves, *strided(x.size, limits), x.flat, x.words, keep, upper.flat, upper.words,
-        lower.flat, odd.flat,
+        _halves, *strided(x.size, limits), x.flat, x.words(np.uint32), keep, upper.flat,
+        upper.words(np.uint32), lower.flat, odd.flat,
     )  # fmt: skip
 
 
