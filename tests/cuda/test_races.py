@@ -11,6 +11,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -250,14 +251,34 @@ class Shuffled:
         return points
 
 
+_sharing = threading.Lock()
+
+
+def _shared_array(self: Any, shape: Any, dtype: Any, alignment: Any = None) -> Any:
+    """The simulator's `shared.array`, whose look-up and entry are not one step: two threads that
+    come at once each get an array of their own, and the kernel looks as if it raced."""
+    from numba.cuda import types
+    from numba.cuda.np import numpy_support
+
+    caller = sys._getframe(1)
+    place = caller.f_code.co_filename, caller.f_lineno
+    with _sharing:
+        if place not in self._allocations:
+            kind = numpy_support.as_dtype(dtype) if isinstance(dtype, types.Type) else dtype
+            self._allocations[place] = np.empty(shape, kind)
+        return self._allocations[place]
+
+
 @contextmanager
 def shuffled(seed: int | None) -> Iterator[None]:
     """Blocks, and the threads of each, start in an order of this seed (None: as always); memory is
     new in any case."""
     from numba.cuda.simulator import kernel
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
 
     device.use(device.Simulator())  # and with it an empty pool
-    interval, plain = sys.getswitchinterval(), kernel.np
+    interval, plain, array = sys.getswitchinterval(), kernel.np, FakeCUDAShared.array
+    FakeCUDAShared.array = _shared_array
     if seed is not None:
         kernel.np = Shuffled(seed)
         sys.setswitchinterval(1e-5)
@@ -265,6 +286,7 @@ def shuffled(seed: int | None) -> Iterator[None]:
         yield
     finally:
         kernel.np = plain
+        FakeCUDAShared.array = array
         sys.setswitchinterval(interval)
         device.use(None)
 
