@@ -63,34 +63,57 @@ def _multiply(tile: Tile, dtype: Any, selecting: bool) -> Any:
 
 
 @cache
-def _fetch(side: Side, loads: int, step: int, dtype: Any, word: Any, spikes: bool) -> Any:
-    """Device function: a thread's entries of one term, 0 where there is none; and how many of
-    them are not 0 in rows up to the last."""
+def _fetch(side: Side, loads: int, word: Any) -> Any:
+    """Device function: what lies at a thread's entries of one term, and which of these there are,
+    as bits. Nobody looks at the values before they are stored: until then loads are under way."""
     at, windowed = side.deep.at, side.windowed
 
-    def fetch(x: Any, shape: Any, rest: Any, window: Any, term: Any, depth: Any, first: Any,
-              last: Any, words: Any, ys: Any, xs: Any, values: Any) -> Any:  # fmt: skip
-        zero, one, nowhere = dtype(0), dtype(1), word(0)
-        found = np.uint32(0)
+    def fetch(x: Any, base: Any, shape: Any, rest: Any, window: Any, term: Any, depth: Any,
+              words: Any, ys: Any, xs: Any, values: Any) -> Any:  # fmt: skip
+        nowhere, bits = word(0), np.uint32(0)
         deep, y, x_ = at(shape, rest, term)
         inside = term < depth
         for i in range(loads):
+            # words of rows change by nothing, which the compiler does not know: it keeps them, and
+            # does not work them out again for every slice
+            words[i] = word(words[i] + word(window[2]))
             fits = inside
             if windowed:
+                ys[i] = np.uint32(ys[i] + window[2])
+                xs[i] = np.uint32(xs[i] + window[2])
                 fits = fits & (np.uint32(y + ys[i]) < window[0])
                 fits = fits & (np.uint32(x_ + xs[i]) < window[1])
-            # without a branch, so that all loads are under way at once
-            value = x[word(deep + words[i]) if fits else nowhere]
-            if spikes:
-                values[i] = one if fits & (value != 0) else zero
-                row = np.uint32(first + np.uint32(i * step))
-                if (values[i] != zero) & (row <= last):
-                    found = np.uint32(found + np.uint32(1))
-            else:
-                values[i] = value if fits else zero
-        return found
+                bits = np.uint32(bits | np.uint32(np.uint32(fits) << np.uint32(i)))
+            values[i] = x[base + np.uint64(word(deep + words[i]) if fits else nowhere)]
+        return bits if windowed else np.uint32(0xFFFFFFFF if inside else 0)
 
     return function(fetch, forceinline=True)
+
+
+@cache
+def _store(loads: int, step: int, dtype: Any, spikes: bool) -> Any:
+    """Device function: puts fetched values into shared memory, 0 where there is none; how many of
+    them are not 0 in rows up to the last, or whether one is not finite."""
+
+    def store(values: Any, bits: Any, first: Any, last: Any, shared: Any, to: Any) -> Any:
+        zero, one = dtype(0), dtype(1)
+        found, odd = np.uint32(0), np.uint32(0)
+        for i in range(loads):
+            here = np.uint32(np.uint32(bits >> np.uint32(i)) & np.uint32(1)) != np.uint32(0)
+            place = np.uint64(to) + np.uint64(i * step)
+            if spikes:
+                here = here & (values[i] != 0)
+                shared[place] = one if here else zero
+                if here & (np.uint32(first + np.uint32(i * step)) <= last):
+                    found = np.uint32(found + np.uint32(1))
+            else:
+                value = values[i] if here else zero
+                shared[place] = value
+                if value - value != zero:
+                    odd = np.uint32(1)
+        return found if spikes else odd
+
+    return function(store, forceinline=True)
 
 
 @cache
@@ -126,9 +149,11 @@ def product(
     deep_a_origin, deep_b_origin = left.deep.origin, right.deep.origin
     out_origin, out_at = out_map
     part, biased, masked, added = (end == e for e in (PART, BIASED, MASKED, ADDED))
-    one32, two32 = np.uint32(1), np.uint32(2)
-    fetch_a = _fetch(left, loads_a, step, dtype, word, spikes)
-    fetch_b = _fetch(right, loads_b, step, dtype, word, False)
+    zero32, one32, two32 = np.uint32(0), np.uint32(1), np.uint32(2)
+    fetch_a, fetch_b = _fetch(left, loads_a, word), _fetch(right, loads_b, word)
+    store_a = _store(loads_a, step, dtype, spikes)
+    store_b = _store(loads_b, step, dtype, False)
+    raw: Any = np.uint8 if spikes else dtype
     multiply, select = _multiply(tile, dtype, False), _multiply(tile, dtype, True)
 
     def gemm(a: Any, b: Any, extra: Any, count: Any, out: Any, size: Any, a_outer: Any,
@@ -139,7 +164,7 @@ def product(
         odd = cuda.shared.array(2, np.uint32)
         seen = cuda.shared.array(1, np.uint32)
         acc = cuda.local.array(sums, dtype)
-        a_next = cuda.local.array(loads_a, dtype)
+        a_next = cuda.local.array(loads_a, raw)
         b_next = cuda.local.array(loads_b, dtype)
         a_word = cuda.local.array(loads_a, word)
         a_y = cuda.local.array(loads_a, np.uint32)
@@ -160,12 +185,12 @@ def product(
         last_n = np.uint32(min(n - n0, np.uint64(tile_n)) - np.uint64(1))
         depth = np.uint32(min(k - k0, chunk))
 
-        outer, a_rest = outer_a_origin(a_outer, m0)
+        a_base, a_rest = outer_a_origin(a_outer, m0)
         deep, a_deep_rest = deep_a_origin(a_deep, k0)
-        a_part = a[np.int64(outer + deep) :]
-        outer, b_rest = outer_b_origin(b_outer, n0)
+        a_base += deep
+        b_base, b_rest = outer_b_origin(b_outer, n0)
         deep, b_deep_rest = deep_b_origin(b_deep, k0)
-        b_part = b[np.int64(outer + deep) :]
+        b_base += deep
 
         if along_a:
             a_term, a_m = np.uint32(t % deep_lanes), np.uint32(t // deep_lanes)
@@ -203,28 +228,24 @@ def product(
         # round 0 copies the first slice; round s multiplies slice s - 1 and copies slice s
         a_from, b_from = t_m, t_n
         if slices > s:
-            seen_now = fetch_a(a_part, a_deep, a_deep_rest, window, a_term, depth, a_m, last_m,
-                               a_word, a_y, a_x, a_next)  # fmt: skip
-            found = np.uint32(found + seen_now)
-            fetch_b(b_part, b_deep, b_deep_rest, window, b_term, depth, b_n, last_n, b_word, b_y,
-                    b_x, b_next)  # fmt: skip
-            for i in range(loads_a):
-                a_shared[np.uint64(a_to) + np.uint64(i * step)] = a_next[i]
-            for i in range(loads_b):
-                b_shared[np.uint64(b_to) + np.uint64(i * step)] = b_next[i]
-                if spikes and b_next[i] - b_next[i] != zero:
-                    odd[0] = one32
+            a_bits = fetch_a(a, a_base, a_deep, a_deep_rest, window, a_term, depth, a_word, a_y,
+                             a_x, a_next)  # fmt: skip
+            b_bits = fetch_b(b, b_base, b_deep, b_deep_rest, window, b_term, depth, b_word, b_y,
+                             b_x, b_next)  # fmt: skip
+            found = store_a(a_next, a_bits, a_m, last_m, a_shared, a_to)
+            special = store_b(b_next, b_bits, b_n, last_n, b_shared, b_to)
+            if spikes and special != zero32:
+                odd[0] = one32
         cuda.syncthreads()
         while s < slices:
             s = np.uint32(s + one32)
             half = np.uint32(s & one32)
             a_term = np.uint32(a_term + tile_k)
             b_term = np.uint32(b_term + tile_k)
-            seen_now = fetch_a(a_part, a_deep, a_deep_rest, window, a_term, depth, a_m, last_m,
-                               a_word, a_y, a_x, a_next)  # fmt: skip
-            found = np.uint32(found + seen_now)
-            fetch_b(b_part, b_deep, b_deep_rest, window, b_term, depth, b_n, last_n, b_word, b_y,
-                    b_x, b_next)  # fmt: skip
+            a_bits = fetch_a(a, a_base, a_deep, a_deep_rest, window, a_term, depth, a_word, a_y,
+                             a_x, a_next)  # fmt: skip
+            b_bits = fetch_b(b, b_base, b_deep, b_deep_rest, window, b_term, depth, b_word, b_y,
+                             b_x, b_next)  # fmt: skip
             selecting = False
             if spikes:
                 selecting = odd[one32 - half] == s
@@ -245,11 +266,11 @@ def product(
                     multiply(a_shared, b_shared, a_at, b_at, acc)
             a_now = np.uint32(a_to + np.uint32(half * half_a))
             b_now = np.uint32(b_to + np.uint32(half * half_b))
-            for i in range(loads_a):
-                a_shared[np.uint64(a_now) + np.uint64(i * step)] = a_next[i]
-            for i in range(loads_b):
-                b_shared[np.uint64(b_now) + np.uint64(i * step)] = b_next[i]
-                if spikes and b_next[i] - b_next[i] != zero:
+            seen_now = store_a(a_next, a_bits, a_m, last_m, a_shared, a_now)
+            special = store_b(b_next, b_bits, b_n, last_n, b_shared, b_now)
+            if spikes:
+                found = np.uint32(found + seen_now)
+                if special != zero32:
                     odd[half] = np.uint32(s + one32)
             a_from = np.uint32(t_m + np.uint32(half * half_a))
             b_from = np.uint32(t_n + np.uint32(half * half_b))

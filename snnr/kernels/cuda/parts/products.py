@@ -90,7 +90,7 @@ def multiply(
         made, (plan.blocks, plan.parts, 1), plan.tile.threads, left.memory.flat, right.memory.flat,
         kept, target if count is None else count.flat, target,
         tuple(map(np.uint64, (m, n, k, plan.chunk, period))), left.outer, left.deep, right.outer,
-        right.deep, places or maps.line_shape(n, word), tuple(map(np.uint32, left.window)),
+        right.deep, places or maps.line_shape(n, word), tuple(map(np.uint32, (*left.window, 0))),
         dtype(alpha), dtype(beta),
     )  # fmt: skip
     if plan.parts > 1:
