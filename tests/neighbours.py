@@ -1,8 +1,9 @@
 """Trainings beside others, in one process, for `test_concurrency.py`:
 
-    python neighbours.py LAYER PART
+    python neighbours.py LAYER PART [first]
 
-prints as JSON what every training gave: "alone" and each name in the part must agree.
+prints as JSON what every training gave: "alone" and each name in the part must agree. With "first"
+torch and its threads are there before snnr is imported.
 """
 
 import asyncio
@@ -20,6 +21,11 @@ import numpy as np
 
 if __name__ in ("__main__", "__mp_main__"):
     numba.config.THREADING_LAYER = sys.argv[1]
+    if sys.argv[3:] == ["first"]:
+        import torch
+
+        torch.set_num_threads(2)
+        torch.ones(1 << 20).exp().sum()
 
 import snnr
 from snnr import functional as F
@@ -127,6 +133,28 @@ def beside_blas() -> list[str]:
     return beside(lambda: np.linalg.svd(a @ a))
 
 
+def beside_torch() -> dict[str, list[str]]:
+    """Trainings after torch has computed, and while it computes in another thread, on two threads
+    of its own; torch, too, gives what it gave."""
+    import torch
+
+    torch.set_num_threads(2)
+    assert torch.get_num_threads() == 2
+    a = torch.arange(300 * 300, dtype=torch.float32).reshape(300, 300).sin()
+    images = a.reshape(1, 1, 300, 300)
+    kernel = a[:9, :9].reshape(1, 1, 9, 9)
+
+    def compute() -> Any:
+        return torch.nn.functional.conv2d(images, kernel).exp().softmax(-1), a @ a
+
+    expected = compute()
+
+    def agrees() -> None:
+        assert all(map(torch.equal, compute(), expected))
+
+    return {"after torch": [digest(seed) for seed in SEEDS], "beside torch": beside(agrees)}
+
+
 def tasks() -> list[str]:
     """Steps of two trainings that take turns in one thread, one of them evaluating in between."""
 
@@ -165,6 +193,7 @@ PARTS: dict[str, Callable[[], dict[str, list[str]]]] = {
         "beside an evaluation": beside_evaluation(),
         "beside BLAS": beside_blas(),
     },
+    "torch": beside_torch,
     "tasks": lambda: {"tasks": tasks()},
     "fork": lambda: {"fork": pool("fork")},
     "spawn": lambda: {"spawn": pool("spawn")},

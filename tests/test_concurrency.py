@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ SCRIPT = Path(__file__).with_name("neighbours.py")
 LAYERS = ("tbb", "omp", "workqueue")
 
 
-def run(layer: str, part: str) -> dict[str, list[str]]:
+def run(layer: str, *part: str) -> dict[str, list[str]]:
     """What the trainings gave, in a process with this threading layer and two threads."""
     pool = {"omp": "omppool", "workqueue": "workqueue"}
     if not (threads._load_tbb() if layer == "tbb" else threads._loads(pool[layer])):
@@ -27,7 +28,7 @@ def run(layer: str, part: str) -> dict[str, list[str]]:
         if not name.startswith(("OMP_", "NUMBA_")) or name == "NUMBA_CACHE_DIR"
     }
     done = subprocess.run(
-        [sys.executable, SCRIPT, layer, part],
+        [sys.executable, SCRIPT, layer, *part],
         env=clean | {"NUMBA_NUM_THREADS": "2"},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
@@ -44,6 +45,20 @@ def test_threads_of_one_process_leave_each_other_alone(layer: str) -> None:
     first, second = told["alone"]
     assert first != second
     assert told == dict.fromkeys(told, told["alone"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed here")
+@pytest.mark.parametrize("order", [(), ("first",)], ids=["snnr first", "torch first"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_torch_and_its_threads_are_a_neighbour_like_others(
+    layer: str, order: tuple[str, ...]
+) -> None:
+    told = run(layer, "torch", *order)
+    assert told == dict.fromkeys(told, told["alone"])
+    assert len(told) == 3
+    if order:  # torch was there from the start: the bits are those of a process without it
+        assert told["alone"] == run(layer, "tasks")["alone"]
 
 
 def test_tasks_that_take_turns_leave_each_other_alone() -> None:

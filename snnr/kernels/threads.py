@@ -11,8 +11,11 @@ on (`OMP_NUM_THREADS` does not count). The number in use can be lowered later, a
 belongs to the *calling Python thread*: another thread starts with the whole pool.
 
 A forked child inherits the pool without its threads. TBB and workqueue notice and start new ones;
-GNU OpenMP ends the child, and TBB may hang in one that was forked beside other Python threads, so
-there the operations are replaced by an error (`refuse_after_fork`).
+GNU OpenMP ends the child. Numba has TBB end its threads before a fork, which it cannot while another
+living Python thread has computed with it: the child may then inherit one of TBB's own locks from a
+thread that it has not got, and wait for it for ever (seen in `market::register_client`, in one fork
+of about 80 beside a thread that computed). Who has computed cannot be told, so beside other Python
+threads the operations are replaced by an error (`refuse_after_fork`), as they are under OpenMP.
 Locks that a thread may hold for long are taken around a fork, so that no child inherits one that
 nobody will release.
 """
@@ -177,7 +180,6 @@ def _after_fork() -> None:
 
 def _in_child() -> None:
     _after_fork()
-    # TBB waits for ever, now and then, where another thread was computing
     stuck = layer() == "omp" or (layer() == "tbb" and _beside_others)
     if stuck and sys.platform.startswith("linux"):
         for functions, names in _to_refuse:
