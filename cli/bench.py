@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 #: network -> batch of a training step, as in the benchmarks of the repository
 BATCHES = {"mnist_fc": 128, "csnn": 32, "cifar10_conv": 4}
+OTHER_BATCH = 32
 #: firing rate of the layers; trained networks of this kind fire at 2 to 15 %
 TARGET_RATE = 0.08
 
@@ -40,8 +41,8 @@ TARGET_RATE = 0.08
     "--net",
     "nets",
     multiple=True,
-    type=Names("snnr.models:MODELS"),
-    help="Network; may be repeated.  [default: mnist_fc and csnn]",
+    type=Names("snnr.models:MODELS", "snnr.models:canonical"),
+    help="Network: a name, with options, or a spec; may be repeated.  [default: mnist_fc and csnn]",
 )
 @click.option(
     "--connectivity",
@@ -72,8 +73,8 @@ def command(
 ) -> None:
     """Time training steps (forward, backward, Grad R) and inference, dense and pruned, and report
     the peak of resident memory, or on a card of what was taken of its memory. Weights are random,
-    images MNIST (random for cifar10_conv); currents are raised until every layer fires at 8 % or
-    more.
+    images MNIST (random ones for cifar10_conv); currents are raised until every layer fires at 8 %
+    or more.
 
     Medians of repeated steps. A comparison with other frameworks on the same work is in the
     benchmarks of the source repository.
@@ -82,13 +83,17 @@ def command(
     Examples:
       snnr bench
       snnr bench --net csnn --connectivity 1 --connectivity 0.05 --json
+      snnr bench --net csnn:channels=32 --net 32c3-bn-lif-mp2-fc256-lif-fc10-lif
     """
+    from snnr import models
+
     chosen = settle(device, threads, quiet)
     results = []
     for name in nets or ("mnist_fc", "csnn"):
         for share in shares or (1.0, 0.02):
             note(f"{name} at {percent(share, 0)} connectivity ...", quiet)
-            results.append(_measure(name, share, batch_size or BATCHES[name], chosen, seconds))
+            batch = batch_size or BATCHES.get(models.base_name(name) or "", OTHER_BATCH)
+            results.append(_measure(name, share, batch, chosen, seconds))
     machine = _machine(chosen)
     if as_json:
         print_json({"machine": machine, "results": results})
@@ -155,7 +160,8 @@ def _measure(name: str, share: float, batch: int, device: str, seconds: float) -
 
     memory = _Host() if backend(device).host else _Card()
     rng = np.random.default_rng(0)
-    network = models.make(name, seed=0, device=device)
+    shape = (3, 32, 32) if _is_cifar(name) else (1, 28, 28)
+    network = models.make(name, seed=0, device=device, input_shape=shape)
     optimizer = GradR(network.parameters(), lr=1e-4, prior=0.0 if share < 1 else 1e-3)
     if share < 1:
         _prune(optimizer, share, rng)
@@ -185,13 +191,19 @@ def _measure(name: str, share: float, batch: int, device: str, seconds: float) -
     }
 
 
+def _is_cifar(name: str) -> bool:
+    from snnr import models
+
+    return models.base_name(name) == "cifar10_conv"
+
+
 def _images(name: str, batch: int, rng: Any) -> Any:
     """Normalised MNIST images, or, for the CIFAR network, random ones."""
     import numpy as np
 
     from snnr import data
 
-    if name == "cifar10_conv":
+    if _is_cifar(name):
         return rng.standard_normal((batch, 3, 32, 32)).astype(np.float32)
     mnist = data.load("mnist", limit_train=max(batch, 1))
     pixels = mnist.x_train[:batch].astype(np.float32) / 255
@@ -220,7 +232,9 @@ def _calibrate(network: "Sequential", optimizer: "GradR", images: Any) -> dict[s
     for index, layer in enumerate(network):
         if not isinstance(layer, IF):
             continue
-        before = network[index - 1]
+        before = next((x for x in reversed(list(network)[:index]) if x.parameters()), None)
+        if before is None:
+            continue
         for _ in range(40):
             if _rates(network, images)[layer.name] >= TARGET_RATE:
                 break

@@ -9,28 +9,41 @@ from typing import Any
 
 import click
 
-from snnr.errors import printable
+from snnr.errors import ConfigError, printable
 
 Command = Callable[..., Any]
 
 
 class Names(click.ParamType):
-    """A choice whose names are looked up when they are needed: "module:DICTIONARY"."""
+    """A choice whose names are looked up when they are needed: "module:DICTIONARY".
+
+    other : "module:function" that reads what is none of the names and returns its one form.
+    """
 
     name = "name"
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, other: str = "") -> None:
         self.source = source
+        self.other = other
 
     def names(self) -> list[str]:
         module, table = self.source.split(":")
         return list(getattr(import_module(module), table))
 
     def get_metavar(self, *_: Any, **__: Any) -> str:
-        return f"[{'|'.join(self.names())}]"
+        return f"[{'|'.join([*self.names(), *(['SPEC'] if self.other else [])])}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value not in self.names():
+        if value in self.names():
+            return value
+        if self.other:
+            module, function = self.other.split(":")
+            try:
+                return getattr(import_module(module), function)(value)
+            except ConfigError as error:
+                pointing = getattr(error, "pointing", None)
+                self.fail(pointing() if pointing else printable(str(error)), param, ctx)
+        else:
             self.fail(f"{value!r} is not one of {', '.join(self.names())}", param, ctx)
         return value
 

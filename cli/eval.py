@@ -12,6 +12,7 @@ from snnr.cli.common import (
     percent,
     print_json,
     print_pairs,
+    say,
     settle,
 )
 
@@ -76,9 +77,10 @@ def command(
 
     from snnr import data
     from snnr.checkpoint import load, located
-    from snnr.errors import CheckpointError, ConfigError
+    from snnr.errors import CheckpointError, ConfigError, printable
     from snnr.input import Images
     from snnr.metrics import connectivity
+    from snnr.training.health import ailments, row_of
 
     path = located(checkpoint)
     found = load(path, settle(device, threads, quiet), with_optimizer=False)
@@ -124,6 +126,10 @@ def command(
         {name: n.firing_rate for name, n in activity.neurons.items()},
         {name: n.silent for name, n in activity.neurons.items()},
     )
+    row = row_of(found.network, result)
+    warnings = ailments(row, images.classes, result.images, config)
+    for text in warnings:
+        say(printable(f"warning: {text}"))
     if as_json:
         print_json(
             {
@@ -141,6 +147,7 @@ def command(
                 "multiply_accumulates": activity.macs,
                 "layer_synaptic_operations": activity.synaptic_operations,
                 "layer_multiply_accumulates": activity.multiply_accumulates,
+                "warnings": warnings,
             }
         )
         return

@@ -51,7 +51,7 @@ def _run_option(one: Field[Any]) -> Command:
         "help": f"{about['help']}  [default: {default}]",
     }  # fmt: skip
     if about["names"]:
-        arguments["type"] = Names(about["names"])
+        arguments["type"] = Names(about["names"], about["other"])
     elif about["least"] is not None:
         arguments["type"] = click.IntRange(about["least"], about["most"])
     return click.option(*_flags(one.name), one.name, **arguments)

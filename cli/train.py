@@ -77,6 +77,7 @@ def command(
       snnr train mnist --prior 1e-3
       snnr train mnist --recipe paper --epochs 100 --seed 1
       snnr train digits.npz --net mnist_fc -T 4 --json
+      snnr train mnist --net 16c3-bn-lif-mp2-fc128-lif-fc10-lif
       snnr train mnist --epochs 40 --resume
     """
     if resume and overwrite:

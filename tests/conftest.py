@@ -1,13 +1,50 @@
-"""Small stand-ins that many tests share."""
+"""Small stand-ins that many tests share, and how the suite is spread over cores."""
 
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import snnr.data
 from snnr.data import Dataset
 
 import snnr.kernels.jit  # settles the folder of compiled kernels before a test changes the places
+
+#: processes; most of the time goes into compiling kernels and few are left when four do it
+WORKERS = 4
+#: what takes longest, so that the workers end together: first what compiles most, then what starts
+#: processes, which find most kernels compiled
+FIRST = (
+    "kernels/test_neuron.py",
+    "kernels/test_conv.py",
+    "kernels/test_survivors.py",
+    "kernels/test_linear.py",
+    "kernels/test_optim.py",
+    "kernels/test_norm.py",
+    "test_cache.py",
+    "input/test_images.py",
+    "test_concurrency.py",
+    "cli/test_process.py",
+    "trust/test_quick.py",
+    "test_checkpoint_promises.py",
+    "defects/test_installed.py",
+    "test_fork.py",
+    "test_threads.py",
+)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite uses the cores; files that were named run in this process."""
+    cores = int(numba.config.NUMBA_DEFAULT_NUM_THREADS)
+    if cores == 1 or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    return min(WORKERS, cores)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A worker takes the files in this order."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(FIRST)))
 
 
 @pytest.fixture(scope="session")

@@ -140,6 +140,27 @@ def test_losses(device: str) -> None:
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_labels_in_memory_are_labels(device: str) -> None:
+    x, labels = normal(5, 4), np.array([0, 1, 2, 3, 1])
+    there = F.Labels(labels[::-1], device)
+    assert there.largest == 3
+    there.assign(labels)
+    for loss in (F.cross_entropy, F.label_mse_loss):
+        found = [loss(Tensor(x, device=device), marks).item() for marks in (labels, there)]
+        assert found[0] == found[1]
+    with pytest.raises(snnr.ShapeError, match=r"\[4\] labels do not fit memory of \[5\]"):
+        there.assign(labels[1:])
+    with pytest.raises(snnr.ShapeError, match="from -2 to 3"):
+        there.assign(labels - 2 * (labels == 0))
+    with pytest.raises(snnr.ShapeError, match="integers"):
+        F.Labels(labels / 2, device)
+    with pytest.raises(snnr.ShapeError, match=r"0 to 3, expected 0\.\.2"):
+        F.cross_entropy(Tensor(x[:, :3], device=device), there)
+    other = "reference" if device == "cpu" else "cpu"
+    with pytest.raises(snnr.DeviceError, match="labels lie on"):
+        F.cross_entropy(Tensor(x, device=other), there)
+
+
 def test_cross_entropy_of_large_values_is_finite() -> None:
     x = Tensor(np.array([[1e4, 0, -1e4]], np.float32), requires_grad=True)
     loss = F.cross_entropy(x, np.array([1]))

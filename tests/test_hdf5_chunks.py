@@ -64,6 +64,13 @@ def test_checksums_are_hdf5s_at_the_corners() -> None:
             assert chunks.fletcher32(content) == int.from_bytes(stored[-4:], "little")
 
 
+def test_the_checksum_of_a_chunk_of_40_megabytes_is_the_one_of_whole_numbers() -> None:
+    word, count = 0xFFFE, 20_000_001
+    total, nested = word * count % 65535, word * (count * (count + 1) // 2) % 65535
+    content = word.to_bytes(2, "big") * count
+    assert chunks.fletcher32(content) == nested << 16 | total
+
+
 def raw(path: Path, packed: bytes, mask: int = 0, shape: int = 1000) -> Path:
     with h5py.File(path, "w") as file:
         options: dict[str, Any] = {"shuffle": True, "compression": 1, "fletcher32": True}

@@ -7,7 +7,7 @@ import pytest
 
 import snnr
 from snnr import functional as F
-from snnr import models, nn, optim
+from snnr import kernels, models, nn, optim
 from snnr.tensor import Tensor
 
 from .opaque import NAME, Memory, register
@@ -93,6 +93,13 @@ def test_every_other_operation_and_a_network_that_moves() -> None:
             getattr(x, attribute)
     with pytest.raises(snnr.DeviceError, match="numpy"):
         np.asarray(x)
+    with pytest.raises(snnr.DeviceError, match="cannot be recorded"):
+        kernels.backend(NAME).record(lambda: mask.numpy())
+    draws = nn.Dropout(0.5, rng=1).to(NAME).draws
+    draws.counter = 2**64 - 1
+    assert isinstance(draws.memory, Memory)
+    draws.to("cpu")
+    assert draws.counter == 2**64 - 1
     net = build("reference", "mnist_fc")
     before = net.parameters()[0].numpy().copy()
     net.to(NAME)

@@ -1,6 +1,7 @@
 """Optimizers: who gets which update, and the counts that they keep."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -332,3 +333,26 @@ def test_settings_may_change_between_steps_within_their_bounds() -> None:
     optimizer.lr = -1
     with pytest.raises(snnr.ConfigError, match="lr"):
         optimizer.settings  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", 1e300), ("lr", float("nan")), ("lr", "0.1"), ("betas", (0.9, 1.0)), ("prior", -1)],
+)
+def test_a_setting_out_of_bounds_is_noticed_at_the_next_step(name: str, value: object) -> None:
+    p = parameter((2, 2), "weight")
+    optimizer = optim.GradR([p])
+    p.grad = gradient(p, 0)
+    optimizer.step()
+    before, good = p.numpy().copy(), getattr(optimizer, name)
+    setattr(optimizer, name, value)
+    for _ in range(2):
+        with pytest.raises(
+            snnr.ConfigError, match=rf"{name} \(={re.escape(repr(value))}\) must be"
+        ):
+            optimizer.step()
+    assert (p.numpy() == before).all()
+    assert optimizer.step_count == 1
+    setattr(optimizer, name, good)
+    optimizer.step()
+    assert optimizer.step_count == 2

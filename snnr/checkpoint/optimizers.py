@@ -1,6 +1,5 @@
 """The optimizer in a file: method, settings, and its arrays by the path of their parameter."""
 
-import math
 from typing import Any
 
 import h5py
@@ -118,10 +117,9 @@ def _read_kept(source: Source, inside: h5py.Group, name: str, kept: Kept, p: Par
     dtype = np.dtype(kept.dtype or p.dtype)
     values = source.array(inside, name, p.shape, dtype.kind, dtype.itemsize)
     where = f"{inside.name}/{name}"
-    if kept.values and not np.isin(values, kept.values).all():
+    known = sum(np.count_nonzero(values == value) for value in kept.values)
+    if kept.values and known != values.size:
         source.fail(where, f"must be {' or '.join(map(str, kept.values))} everywhere")
     if kept.least is not None and values.size and values.min() < kept.least:
         source.fail(where, f"must not be below {kept.least:g}")
-    if not math.isfinite(float(values.sum(dtype=np.float64))):
-        source.fail(where, "has values that are not finite")
     return values

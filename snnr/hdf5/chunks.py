@@ -106,7 +106,11 @@ def write(group: h5py.Group, name: str, array: NDArray[Any], chunk: tuple[int, .
 def pack(block: NDArray[Any]) -> bytes:
     """Bytes of a chunk: shuffled, deflated, with a checksum."""
     planes = block.reshape(-1, 1).view(np.uint8).T
-    packed = zlib.compress(planes.tobytes(), _LEVEL)
+    # in weights and moments nothing comes again but runs of zeros; in indices much does
+    repeats = block.dtype.kind in "iu" and block.itemsize > 1
+    strategy = zlib.Z_DEFAULT_STRATEGY if repeats else zlib.Z_RLE
+    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, strategy=strategy)
+    packed = stream.compress(planes.tobytes()) + stream.flush()
     return packed + fletcher32(packed).to_bytes(_SUM, "little")
 
 
@@ -147,14 +151,14 @@ def _inflate(packed: bytes, most: int) -> bytes:
 def fletcher32(content: bytes) -> int:
     """HDF5's checksum: sums, and sums of sums, of big-endian 16-bit words, modulo 65535."""
     short = -len(content) % (2 * _ROW)
-    words = np.frombuffer(content + bytes(short), ">u2").astype(np.float32).reshape(-1, _ROW)
-    # exact: a row's sum needs 24 bits in float32, its sum of sums 32 in float64
-    sums = (words @ np.ones(_ROW, np.float32)).astype(np.int64)
-    inside = (words.astype(np.float64) @ np.arange(_ROW, 0, -1.0)).astype(np.int64)
-    after = np.arange(len(sums) - 1, -1, -1) * _ROW
-    nested = int(inside.sum()) + int(np.dot(sums, after))
+    words = np.frombuffer(content + bytes(short), ">u2").astype(np.uint32).reshape(-1, _ROW)
+    # a word counts for all that come after it: those of its row, and the rows below
+    rows = words.sum(axis=1, dtype=np.int64)
+    columns = words.sum(axis=0, dtype=np.int64)
+    below = np.arange(len(rows) - 1, -1, -1) * _ROW % 65535
+    nested = int(np.dot(rows, below)) + int(np.dot(columns, np.arange(_ROW, 0, -1)))
     # the zeros that were added at the end: each counts every word before it once more
-    total = int(sums.sum())
+    total = int(rows.sum())
     nested -= total * (short // 2)
     return _folded(nested) << 16 | _folded(total)
 

@@ -37,6 +37,7 @@ def jit(
             parallel=parallel,
             fastmath=fastmath,
             nogil=True,
+            no_cfunc_wrapper=True,
             error_model="numpy",  # a check for zero per division would forbid vectorising
             **options,
         )

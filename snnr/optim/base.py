@@ -1,6 +1,7 @@
 """What every optimizer shares: parameters by role, Adam's moments, counts and hooks."""
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -71,6 +72,8 @@ class Optimizer(ABC):
             raise ConfigError("an optimizer got one parameter twice: pass net.parameters() once")
         for name, value in settings.as_dict().items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
+        self._names = tuple(self.setting_names())
+        self._checked: tuple[Any, ...] = ()
         self.step_count = 0
         #: row of each parameter in `rates`
         self.row = {p: i for i, p in enumerate(self.params)}
@@ -149,12 +152,23 @@ class Optimizer(ABC):
         return None
 
     def step(self) -> None:
-        """One update from the gradients in `.grad`; parameters without one stay as they are."""
+        """One update from the gradients in `.grad`; parameters without one stay as they are.
+
+        Raises
+        ------
+        ConfigError : a setting that was changed by hand is out of its bounds; nothing has moved.
+        """
         self.advance()
         self.launch()
 
     def advance(self) -> None:
-        """Python's part of a step: it counts, and writes `rates`."""
+        """Python's part of a step: it counts, and writes `rates`.
+
+        Raises
+        ------
+        ConfigError : as `step`.
+        """
+        self._check_settings()
         moved = []
         for p in self.params:
             if p.grad_memory is None:
@@ -192,6 +206,13 @@ class Optimizer(ABC):
         if found is None:
             found = self._rates[p.device] = p.backend.zeros((len(self.params), 4), np.float64)
         return found
+
+    def _check_settings(self) -> None:
+        """Make the record, which checks, when a setting is another object than before."""
+        now = tuple(getattr(self, name) for name in self._names)
+        if len(now) != len(self._checked) or any(map(operator.is_not, now, self._checked)):
+            self.settings  # noqa: B018  (a property that checks)
+            self._checked = now
 
     def correction(self, p: Parameter) -> tuple[float, float]:
         """Adam's bias correction after so many updates of p: lr/c1 and 1/sqrt(c2)."""

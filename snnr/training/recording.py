@@ -73,7 +73,6 @@ class Situation:
             now += tensor.memory, tensor.requires_grad
         now += [p.grad_memory for p in self._collecting]
         now += [getattr(optimizer, name) for name in self._settings]
-        now += optimizer.params
         for p in optimizer.params:
             now += optimizer.state[p].memory.values()
             now += p.role, optimizer.counts.get(p)

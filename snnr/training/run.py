@@ -119,6 +119,8 @@ def _compare(path: Path, config: Mapping[str, Any], asked: Mapping[str, Any]) ->
     for key in ("dataset", *method_options(), *fixed, "recipe"):
         value = asked.get(key)
         before = bool(config.get(key)) if key == "augment" else config.get(key)
+        if key == "net" and value is not None:
+            value = models.canonical(value)
         if value is not None and value != before:
             raise ConfigError(
                 f"{path} was trained with {key.replace('_', '-')} {before}, not {value}: "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snnr.errors import ConfigError
-from snnr.models import MODELS
+from snnr.models import canonical
 from snnr.optim import METHODS, AdamSettings, GradRSettings
 from snnr.training.losses import LOSSES
 
@@ -37,6 +37,7 @@ def _setting(
     least: int | None = None,
     most: int | None = None,
     names: str = "",
+    other: str = "",
     default_text: str = "",
     fixed: bool = True,
 ) -> Any:
@@ -44,12 +45,13 @@ def _setting(
 
     least, most : bounds of a whole number.
     names : "module:DICTIONARY" whose keys are the choices.
+    other : "module:function" that reads what is none of them, and returns the one text for it.
     default_text : what the default is, where its value does not say it.
     fixed : it shapes the result, so that a run is resumed with the value it was started with.
     """
     metadata = {
-        "help": help, "least": least, "most": most, "names": names, "default_text": default_text,
-        "fixed": fixed,
+        "help": help, "least": least, "most": most, "names": names, "other": other,
+        "default_text": default_text, "fixed": fixed,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -71,7 +73,10 @@ class RunSettings:
     method: str = _setting("grad-r", "How connections are pruned.", names="snnr.optim:METHODS")
     optimizer: AdamSettings = field(default_factory=GradRSettings)
     net: str = _setting(
-        "mnist_fc", "Network.", names="snnr.models:MODELS",
+        "mnist_fc",
+        "Network: a name, a name with options (cifar10_conv:channels=64) or layers of one's own "
+        "(32c3-bn-lif-mp2-fc10-lif).",
+        names="snnr.models:MODELS", other="snnr.models:canonical",
         default_text="what suits the data set",
     )  # fmt: skip
     epochs: int = _setting(20, "Passes over the training images.", least=1, fixed=False)
@@ -91,7 +96,8 @@ class RunSettings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, table in (("method", METHODS), ("net", MODELS), ("loss", LOSSES)):
+        object.__setattr__(self, "net", canonical(self.net))
+        for name, table in (("method", METHODS), ("loss", LOSSES)):
             if getattr(self, name) not in table:
                 raise ConfigError(
                     f"{name} (={getattr(self, name)!r}) must be one of {', '.join(table)}"

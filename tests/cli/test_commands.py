@@ -78,6 +78,7 @@ def test_eval_agrees_with_training(answer: Answer, run: Run, trained: Path) -> N
     assert value["images"] == 80
     assert value["multiply_accumulates"] == np.count_nonzero(found.network[1].weight.data)
     assert value["synaptic_operations"] > 0
+    assert value["warnings"] == []
     text = run("eval", trained).stdout
     assert f"{100 * value['accuracy']:.2f} % of 80 images" in text
     assert "synaptic" in text
@@ -104,6 +105,29 @@ def test_eval_of_a_network_that_was_saved_by_hand(
     value = answer("eval", "c.h5", "--dataset", tiny_file)
     assert value["connectivity"] == 1
     assert value["epochs"] == value["seconds"] == 0
+
+
+def test_eval_of_a_dead_network_says_so(run: Run, answer: Answer, tiny_file: Path) -> None:
+    net = snnr.models.mnist_fc(T=2, input_shape=(1, 8, 8), classes=4)
+    options = ("c.h5", "--dataset", tiny_file)
+    # what a stranger may write where the strength of a prior stands
+    config = {"prior": 10**400, "sparsity": "\x1b[2J", "lr": [1]}
+    for weight, told in ((net[3].weight, "3_linear has no connection left"),
+                         (net[1].weight, "1_linear and 3_linear have no connection")):  # fmt: skip
+        weight.assign(np.zeros_like(weight.numpy()))
+        snnr.save("c.h5", net, config=config)
+        (line,) = run("eval", *options, "-q").stderr.splitlines()
+        assert line.startswith(f"warning: {told}")
+        assert line.isprintable()
+        (text,) = answer("eval", *options)["warnings"]
+        assert text in line
+    net = snnr.models.mnist_fc(T=2, input_shape=(1, 8, 8), classes=4)
+    net[1].weight.assign(net[1].weight.numpy() * np.float32(1e-6))
+    snnr.save("c.h5", net, config={"prior": 0.5})
+    (text,) = answer("eval", *options)["warnings"]
+    assert text.startswith("2_lif does not fire")
+    assert "lower prior (=0.5), " in text
+    assert text.endswith("another lr")
 
 
 def test_inspect(answer: Answer, run: Run, trained: Path) -> None:

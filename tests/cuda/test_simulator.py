@@ -24,7 +24,7 @@ FILES = sorted(
 @pytest.mark.parametrize("name", FILES)
 def test_kernels_in_the_simulator(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0",
          str(TESTS / "kernels" / name)],
         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTEST_ADDOPTS": ""},
         capture_output=True, text=True, check=False, cwd=TESTS.parent,

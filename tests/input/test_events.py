@@ -93,6 +93,16 @@ def test_a_batch_has_time_in_front(shape: tuple[int, ...], device: str) -> None:
         source.batch([8])
 
 
+def test_a_batch_may_be_written_over_an_earlier_one() -> None:
+    spikes = (np.random.default_rng(0).random((6, 3, 2, 4, 5)) < 0.5).astype(np.uint8)
+    events = Events(spikes)
+    out = events.batch([0, 1])
+    assert events.refill(out, [4, 2]) is out
+    np.testing.assert_array_equal(out.numpy(), spikes[[4, 2]].swapaxes(0, 1))
+    assert events.refill(out, [5]).shape == (3, 1, 2, 4, 5)
+    np.testing.assert_array_equal(out.numpy(), spikes[[4, 2]].swapaxes(0, 1))
+
+
 def test_truth_values_are_spikes() -> None:
     spikes = np.eye(4).reshape(1, 4, 4) > 0
     np.testing.assert_array_equal(Events(spikes).batch([0]).numpy()[:, 0], np.eye(4))

@@ -226,6 +226,21 @@ def test_a_batch_is_not_written_again_while_somebody_holds_it() -> None:
     np.testing.assert_array_equal(first.numpy(), kept)
 
 
+@pytest.mark.parametrize("kind", [None, *KINDS])
+def test_a_batch_may_be_written_over_an_earlier_one(device: str, kind: Any) -> None:
+    c = case((2, 5, 9))
+    images = Images(c["images"], c["mean"], c["std"], kind, device)
+    expected = [images.batch(np.arange(3), np.random.default_rng(s)).numpy() for s in (0, 1)]
+    out = images.batch(np.arange(3), np.random.default_rng(0))
+    memory = out.memory
+    assert images.refill(out, np.arange(3), np.random.default_rng(1)) is out
+    assert out.memory is memory
+    np.testing.assert_array_equal(out.numpy(), expected[1])
+    other = images.refill(out, np.arange(2), np.random.default_rng(0))
+    assert other.shape == (2, 2, 5, 9)
+    np.testing.assert_array_equal(out.numpy(), expected[1])
+
+
 def test_an_empty_batch(device: str) -> None:
     source = images_of(case((3, 4, 5)), "affine", device)
     assert source.batch([], np.random.default_rng(0)).shape == (0, 3, 4, 5)

@@ -9,7 +9,7 @@ from snnr.kernels.cpu.linear.lists import survivors_for, survivors_of
 from snnr.kernels.operations import Hints
 from snnr.kernels.reference import OPERATIONS
 
-from .harness import compare, normal, poisoned, pruned, same, spikes
+from .harness import compare, normal, poisoned, pruned, same, sized, spikes
 
 #: rows, inputs, outputs: less and more than a word, a register, a block of outputs; nothing at all
 SHAPES = [
@@ -223,7 +223,7 @@ def test_only_what_is_needed(shape, density, dtype):
 def test_layers_large_enough_to_be_walked(kernels, connectivity):
     """Through the choice, with hints from forward to backward, at the costs of real layers."""
     generator = np.random.default_rng(8)
-    (steps, n, k, o) = (4, 40, 90, 64)
+    ((steps, n, k, o),) = sized([(4, 40, 90, 64)], [(4, 2, 9, 5)])
     w = pruned(generator, (k, o), connectivity, np.float32)
     mask = spikes(generator, (n, k), 0.5)
     x = spikes(generator, (steps * n, k), 0.2) * np.tile(mask, (steps, 1))

@@ -72,6 +72,8 @@ def check(data: Dataset, *changes: tuple[int, Change], **case: Any) -> Trainer:
         for device in ("reference", NAME)
     )
     assert dict(everything(run)) == dict(everything(plain))
+    assert run.optimizer.connectivity() == plain.optimizer.connectivity()
+    assert run.optimizer.take_changes() == plain.optimizer.take_changes()
     return run
 
 
@@ -101,10 +103,18 @@ def moved_twice(run: Trainer) -> None:
     run.network.to("cpu").to(device)
 
 
+def one_moved_twice(run: Trainer) -> None:
+    run.network[2].bias.to("cpu").to(run.network.device)
+
+
 def other_state(run: Trainer) -> None:
     kept = run.optimizer.state[run.network[2].weight].memory
     backend = run.network[2].weight.backend
     kept["exp_avg"] = backend.zeros(kept["exp_avg"].shape)
+
+
+def other_counts(run: Trainer) -> None:
+    run.optimizer._count(run.network[2].weight)
 
 
 def mask(run: Trainer) -> None:
@@ -153,7 +163,7 @@ def other_layer(run: Trainer) -> None:
         setting("lr", 0.1), setting("prior", 2.0), setting("sparsity", 0.6), assigned, loaded,
         lambda run: setattr(run.network[1].draws, "counter", 2**64 - 3),
         lambda run: run.evaluate(),
-        lambda run: run.optimizer.take_changes(),
+        lambda run: run.optimizer.take_changes(), lambda run: run.optimizer.zero_grad(),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("first", [1, 3])
@@ -173,7 +183,8 @@ def test_what_lies_in_memory_needs_no_new_recording(
         other_draws, of_layer(3, "momentum", 0.5),
         of_layer(3, "eps", 0.1), of_layer(3, "training", False), of_layer(1, "training", False),
         of_layer(4, "tau", 3.0), of_layer(4, "v_threshold", 0.5), of_layer(4, "T", 3),
-        of_layer(6, "v_reset", 0.0), moved_twice, other_state, smaller, other_layer,
+        of_layer(6, "v_reset", 0.0), moved_twice, one_moved_twice, other_state, other_counts,
+        smaller, other_layer,
         lambda run: setattr(run.network[2].weight, "requires_grad", False),
         lambda run: setattr(run.network[3].scale, "requires_grad", False),
         lambda run: setattr(run._step, "loss", loss_function("cross-entropy")),
@@ -275,6 +286,37 @@ def test_layers_and_optimizers_that_promise_nothing_are_called_each_time(tiny: D
         assert (opaque.recordings, replays(device)) == (0, 0)
     assert counting(plain.network)[1].calls == 0
     assert device.optimizer.step_count == STEPS
+
+
+class Branches(nn.Layer, launches_alike=True):
+    """Layers in a list, which is no attribute that is replaced."""
+
+    def __init__(self) -> None:
+        self.parts = [nn.Linear(4, 4, rng=0), nn.Linear(4, 4, rng=1)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+def test_a_layer_that_is_put_into_a_list_is_seen() -> None:
+    found = []
+    for device in ("reference", NAME):
+        net = nn.Sequential(Branches(), nn.LIF(), T=3, device=device)
+        optimizer = optim.Adam(net.parameters(), lr=0.1)
+        run = Trainer(net, optimizer, samples_of_ones_own(device), 20, 2)
+        other = nn.Linear(4, 4, rng=2).to(device)
+        other.call("0_branches.parts_1")
+        for p in other.parameters():
+            p.requires_grad = False
+        run.callbacks.append(
+            At(3, lambda run, other=other: run.network[0].parts.__setitem__(1, other))
+        )
+        run.fit()
+        found.append(dict(everything(run)))
+    assert found[0] == found[1]
+    assert replays(run) == 4
 
 
 def test_gradients_that_nobody_moves_add_up(tiny: Dataset) -> None:
@@ -426,6 +468,17 @@ def test_labels_without_an_output_are_refused_and_leave_the_recording() -> None:
         assert taken.take(*next(given))
     assert taken.recorder is not None
     assert taken.recorder.replays == 5
+
+
+def test_a_step_that_is_watched_is_no_replay() -> None:
+    net = nn.Sequential(nn.Linear(5, 3, rng=0), nn.LIF(), T=2, device=NAME)
+    taken = step.Step(net, optim.Adam(net.parameters()), loss_function("mse"), NAME)
+    given, seen = batches(), []
+    for _ in range(3):
+        taken.take(*next(given))
+    with net.observed(lambda name, x: seen.append(name)):
+        taken.take(*next(given))
+    assert seen == ["", "0_linear", "1_lif"]
 
 
 def test_nothing_is_trained_from_a_recording_without_gradients() -> None:

@@ -50,7 +50,7 @@ def test_settings_are_a_record_that_says_what_it_is() -> None:
     ("given", "message"),
     [
         ({"method": "magic"}, r"method \(='magic'\) must be one of grad-r, dense"),
-        ({"net": "resnet"}, r"net \(='resnet'\) must be one of mnist_fc"),
+        ({"net": "resnet"}, r"unknown network 'resnet': expected one of mnist_fc"),
         ({"loss": "hinge"}, r"loss \(='hinge'\)"),
         ({"recipe": "secret"}, r"recipe \(='secret'\) must be one of paper"),
         ({"epochs": 0}, r"epochs \(=0\) must be a whole number, at least 1"),

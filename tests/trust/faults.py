@@ -13,13 +13,14 @@ import numpy as np
 
 import snnr
 
+from .patience import TICK, Patience, ended
 from .samples import contents
 from .table import Row
 
 _HERE = Path(__file__).parent
 _PROGRAM = [sys.executable, "-c", "from snnr.cli import main; main()"]
 _STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-_LONGEST = 300.0
+_CPU = 600.0  # seconds of CPU time for one training: the first one may compile kernels
 
 #: what is trained while it is disturbed: data set and options
 TRAININGS: dict[str, tuple[str, ...]] = {
@@ -49,7 +50,7 @@ def kills(name: str, count: int, seed: int) -> Row:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         whole = _start(folder, name, "whole", 4)
-        _, stderr = _wait(whole)
+        _, stderr = ended(whole, _CPU)
         if whole.returncode != 0:
             row.fail(f"not even undisturbed: {stderr[-300:]}")
             return row
@@ -60,17 +61,17 @@ def kills(name: str, count: int, seed: int) -> Row:
         while row.count < count:
             out = f"run{attempt}"
             attempt += 1
-            ended = False
-            while not ended:
+            done = False
+            while not done:
                 process = _start(folder, name, out, 4)
                 started = time.monotonic()
                 if row.count < count:
-                    ended = _killed_after(process, float(rng.uniform(0, 1.1 * max(length, 3.0))))
-                    row.count += not ended
+                    done = _killed_after(process, float(rng.uniform(0, 1.1 * max(length, 3.0))))
+                    row.count += not done
                 else:
-                    ended = True
-                _wait(process)
-                if ended:
+                    done = True
+                ended(process, _CPU)
+                if done:
                     length = time.monotonic() - started
                     row.expect(process.returncode == 0, f"exit {process.returncode}")
             row.expect(os.listdir(folder / out) == ["checkpoint.h5"], "something is left over")
@@ -91,7 +92,7 @@ def signals(count: int, seed: int) -> Row:
             _first_checkpoint(folder / f"run{index}", process)
             time.sleep(float(rng.uniform(0, 0.3)))
             process.send_signal(number)
-            _, stderr = _wait(process)
+            _, stderr = ended(process, _CPU)
             row.count += 1
             code = _STOPPED[number]
             row.expect(process.returncode == code, f"exit {process.returncode}, expected {code}")
@@ -109,7 +110,7 @@ def doubles(count: int) -> Row:
         folder = Path(text)
         for index in range(count):
             both = [_start(folder, "mnist_fc", f"run{index}", 4) for _ in range(2)]
-            answers = [_wait(process)[1] for process in both]
+            answers = [ended(process, _CPU)[1] for process in both]
             codes = sorted(process.returncode for process in both)
             row.count += 1
             row.expect(codes == [0, 1], f"exit codes {codes}")
@@ -137,15 +138,6 @@ def _start(folder: Path, name: str, out: str, epochs: int) -> "subprocess.Popen[
     )  # fmt: skip
 
 
-def _wait(process: "subprocess.Popen[str]") -> tuple[str, str]:
-    """stdout and stderr; what does not end is ended, which shows in the exit code."""
-    try:
-        return process.communicate(timeout=_LONGEST)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.communicate()
-
-
 def _killed_after(process: "subprocess.Popen[str]", seconds: float) -> bool:
     """Wait and kill; returns whether it ended by itself before."""
     try:
@@ -157,11 +149,15 @@ def _killed_after(process: "subprocess.Popen[str]", seconds: float) -> bool:
 
 
 def _first_checkpoint(folder: Path, process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + _LONGEST
+    patience = Patience(process.pid, _CPU)
+    looked = time.monotonic()
     while not (folder / "checkpoint.h5").exists() and process.poll() is None:
-        if time.monotonic() > end:
-            raise TimeoutError("no checkpoint came")
         time.sleep(0.02)
+        if time.monotonic() > looked + TICK:
+            looked = time.monotonic()
+            if lost := patience.lost():
+                process.kill()
+                raise TimeoutError(f"no checkpoint came: the training {lost}")
 
 
 def _comparable(folder: Path) -> list[Any]:

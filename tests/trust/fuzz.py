@@ -2,24 +2,31 @@
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
 
+from .patience import TICK, Patience
 from .table import Row
 
 _WORKER = Path(__file__).with_name("worker.py")
-_PATIENCE = 60.0  # seconds without a word: the worker ends itself before, and says where it was
+#: seconds of CPU time until a child is ready, which may compile kernels, and for one input
+_CPU_BEFORE, _CPU = 600.0, 30.0
+#: children that may end before their time, each a failure
+_CHILDREN = 20
 
 
 def fuzz(name: str, inputs: int, seed: int) -> Row:
     """Read that many mutated files of a format."""
     row = Row(f"mutated files: {name}")
-    first = 0
-    while first < inputs:
+    first = children = 0
+    while first < inputs and children < _CHILDREN:
         first = _child(row, name, seed, first, inputs)
+        children += 1
+    row.expect(first >= inputs, f"given up: {children} children were ended")
     return row
 
 
@@ -33,21 +40,23 @@ def _child(row: Row, name: str, seed: int, first: int, last: int) -> int:
             env=os.environ | {"PYTHONMALLOC": "debug"},  # notices who writes beside a buffer
         ) as process,
     ):
-        number = _follow(row, process, seed, first - 1)
-        if process.returncode is None:
-            return number + 2
+        number, lost = _follow(row, process, seed, first - 1)
         if process.returncode != 0:
             stderr.seek(0)
+            # a crash and the end of a hang both leave where it was
             text = " ".join(stderr.read().split())
-            where = text[text.find("Timeout (") :][:600] if "Timeout (" in text else text[-200:]
-            ended = f"ends the process: {process.returncode} {where}"
-            row.fail(f"input {number + 1} of {seed=} {ended}")
+            where = text[max(text.find("Fatal Python error"), 0) :][:600]
+            what = lost or f"ends the process: {process.returncode}"
+            row.fail(f"input {number + 1} of {seed=} {what}: {where}")
             return number + 2
     return last
 
 
-def _follow(row: Row, process: "subprocess.Popen[str]", seed: int, number: int) -> int:
-    """Read what a child says, until it ends or is silent for too long; the last input it did."""
+def _follow(
+    row: Row, process: "subprocess.Popen[str]", seed: int, number: int
+) -> tuple[int, str | None]:
+    """Read what a child says until it ends, or end it when it hangs; the last input it did, and how
+    it hung."""
     lines: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
@@ -58,18 +67,29 @@ def _follow(row: Row, process: "subprocess.Popen[str]", seed: int, number: int) 
 
     thread = threading.Thread(target=read)
     thread.start()
-    try:
-        while line := lines.get(timeout=_PATIENCE):
-            told = line.split(maxsplit=1)
-            number = max(number, int(told[0]))
-            row.count += 1
-            if told[1].startswith("failed"):
-                row.fail(f"input {told[0]} of {seed=}: {told[1].strip()}")
-            else:
-                row.tally(told[1].strip())
-        process.wait()
-    except queue.Empty:
-        row.fail(f"input {number + 1} of {seed=} hangs")
-        process.kill()
+    patience = Patience(process.pid, _CPU_BEFORE)
+    lost = None
+    while True:
+        try:
+            line = lines.get(timeout=TICK)
+        except queue.Empty:
+            lost = lost or patience.lost()
+            if lost is not None:
+                process.send_signal(signal.SIGABRT)  # faulthandler says where
+            continue
+        if not line:
+            break
+        told = line.split(maxsplit=1)
+        if told[1].strip() == "ready":
+            patience = Patience(process.pid, _CPU)
+            continue
+        patience.again()
+        number = max(number, int(told[0]))
+        row.count += 1
+        if told[1].startswith("failed"):
+            row.fail(f"input {told[0]} of {seed=}: {told[1].strip()}")
+        else:
+            row.tally(told[1].strip())
+    process.wait()
     thread.join()
-    return number
+    return number, lost

@@ -1,5 +1,6 @@
 """Ways to change a file: bytes at random, and structures that a format would not have."""
 
+import contextlib
 import gzip
 import io
 import json
@@ -10,6 +11,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+
+from snnr import SnnrError
+from snnr.budget import UNLIMITED, Budget
+from snnr.checkpoint.digest import DIGEST, Digest
+from snnr.hdf5 import Source
 
 Rng = np.random.Generator
 Mutation = Callable[[bytes, Rng], bytes]
@@ -170,6 +176,61 @@ def _link(file: h5py.File, name: str, rng: Rng) -> None:
         file[name] = file[other]
 
 
+def signed(content: bytes, rng: Rng) -> bytes:
+    """An object or a value replaced, and digests that fit: what a stranger would write."""
+    image = _some(rng, (inside_hdf5, _document, _document))(content, rng)
+    with _writable(image) as file:
+        source = Source(file, "x", Budget("x", 0, SnnrError, UNLIMITED), SnnrError, own=True)
+        digest = Digest(source)
+        with contextlib.suppress(SnnrError):  # what has no digest is refused for that
+            for name in source.names(source.root):
+                source.child(source.root, name).attrs[DIGEST] = digest.member(name)
+            file.attrs[DIGEST] = digest.root()
+        file.flush()
+        again: bytes = file.id.get_file_image()
+    return again
+
+
+def _writable(content: bytes) -> h5py.File:
+    return h5py.File(h5py.h5f.open_file_image(content, flags=1))  # H5LT_FILE_IMAGE_OPEN_RW
+
+
+def _document(content: bytes, rng: Rng) -> bytes:
+    """A value somewhere in one of the JSON texts."""
+    with _writable(content) as file:
+        places = ["config", *(f"rng/{name}" for name in file["rng"])]
+        name = _some(rng, [name for name in places if file[name].shape == ()])
+        text = json.dumps(_changed(json.loads(file[name][()]), rng))
+        attributes = dict(file[name].attrs)
+        del file[name]
+        kind = h5py.string_dtype("utf-8", len(text.encode()))
+        file.create_dataset(name, data=np.array(text.encode(), kind), dtype=kind)
+        file[name].attrs.update(attributes)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
+
+
+def _changed(value: Any, rng: Rng) -> Any:
+    """A JSON value with one of its values replaced, removed or added."""
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = _some(rng, list(value))
+        choice = rng.random()
+        if choice < 0.1:
+            return {k: v for k, v in value.items() if k != key}
+        if choice < 0.15:
+            return {**value, "\x1b[2J": 1}
+        return {**value, key: _changed(value[key], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.7:
+        at = int(rng.integers(len(value)))
+        return [*value[:at], _changed(value[at], rng), *value[at + 1 :]]
+    if isinstance(value, str) and value and rng.random() < 0.5:
+        at = int(rng.integers(len(value)))
+        return value[:at] + _some(rng, ("", "A", "=", "\x1b", "é", "eNo")) + value[at + 1 :]
+    return _some(rng, (None, -1, 0, 1, 3, 1 << 31, 1 << 63, 1 << 70, -(1 << 200), 1.5, 1e308, "x",
+                       [], {}, True, [[]] * 50, "9" * 5000))  # fmt: skip
+
+
 def _setting(file: h5py.File, name: str, rng: Rng) -> None:
     """A value in the description of the network."""
     try:
@@ -187,6 +248,7 @@ def _setting(file: h5py.File, name: str, rng: Rng) -> None:
 
 
 STRUCTURED: dict[str, Mutation] = {
+    "run": signed,
     "checkpoint": inside_hdf5,
     "checkpoint v1": inside_hdf5,
     "hdf5": inside_hdf5,
@@ -199,8 +261,15 @@ STRUCTURED: dict[str, Mutation] = {
 def mutate(name: str, content: bytes, number: int, seed: int) -> tuple[bytes, bool]:
     """The mutation of this number, and whether it changed bytes only."""
     rng = np.random.default_rng((seed, number))
-    if number % 3 == 0:
+    if number % 3 == 0 or (name == "run" and number % 3 == 1):
         return STRUCTURED[name](content, rng), False
     if name in ("idx", "cifar") and number % 3 == 1:
         return inside_gzip(content, rng), True
     return _some(rng, BYTES)(content, rng), True
+
+
+def mutate_bytes(content: bytes, number: int) -> bytes:
+    """A mutation of bytes, of whatever they are."""
+    rng = np.random.default_rng(number)
+    mutated: bytes = _some(rng, BYTES)(content, rng)
+    return mutated

@@ -1,5 +1,6 @@
 """A sound file of every format that snnr reads, and how each is read."""
 
+import contextlib
 import gzip
 import io
 import struct
@@ -16,6 +17,7 @@ from snnr.data import File, Record
 import snnr
 from snnr import nn, optim
 from snnr.checkpoint import Checkpoint
+from snnr.training import Callback, Trainer
 
 FIXTURE = Path(__file__).resolve().parent.parent / "fixtures" / "checkpoint_v1.h5"
 
@@ -49,6 +51,44 @@ def write_checkpoint(path: Path) -> None:
     )  # fmt: skip
     history = {"epoch": [1, 2], "silent": {"2_lif": [0.5, 0.25]}}
     snnr.save(path, net, optim.GradR(net.parameters()), history, {"a": 1}, order=np.arange(9))
+
+
+class _Enough(Callback):
+    """Saves in the middle of the second epoch, and ends the training."""
+
+    def step(self, trainer: Trainer) -> None:
+        if (trainer.epoch, trainer.position) == (1, 1):
+            trainer.save()
+            raise StopIteration
+
+
+def _own() -> snnr.data.Dataset:
+    """Images in memory."""
+    rng = np.random.default_rng(2)
+    x, y = rng.integers(0, 256, (9, 1, 6, 6), np.uint8), np.arange(9) % 2
+    return snnr.data.Dataset("own", x[:6], y[:6], x[6:], y[6:], (0.5,), (0.2,), 2, None, "memory")
+
+
+def _write_run(path: Path) -> None:
+    """A training that was stopped in the middle of an epoch, with everything there is to keep."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1, rng=0), nn.BatchNorm2d(3), nn.LIF(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(0.4, rng=1), nn.Sequential(nn.Linear(27, 4, rng=2), nn.LIF()),
+        nn.Voting(2), T=2,
+    )  # fmt: skip
+    optimizer = optim.GradR(net.parameters(), lr=0.01)
+    run = Trainer(net, optimizer, _own(), 2, 3, augment="affine", callbacks=[_Enough()],
+                  checkpoint=path)  # fmt: skip
+    with contextlib.suppress(StopIteration):
+        run.fit()
+
+
+def _go_on(path: Path) -> list[Any]:
+    """Everything in the file, and what a training that goes on from there begins with."""
+    found = snnr.load(path)
+    told = contents(found)
+    run = Trainer.resume(found, _own())
+    return [told, run.batch_size, run.epochs, run.loss, run.position, run.mean_loss]
 
 
 def _images() -> dict[str, np.ndarray]:
@@ -98,7 +138,7 @@ def contents(found: Checkpoint) -> list[Any]:
     for state in found.optimizer.state.values() if found.optimizer else ():
         arrays += [state.numpy(name).tobytes() for name in state.kept]
     about = (found.epoch, found.step, found.connectivity, found.history, found.config)
-    return [arrays, about, [layer.settings() for layer in found.network], found.rng_state]
+    return [arrays, about, [nn.describe(layer) for layer in found.network], found.rng_state]
 
 
 def _dataset(found: snnr.data.Dataset) -> list[Any]:
@@ -131,6 +171,7 @@ FORMATS: dict[str, Format] = {
         lambda p: contents(snnr.load(p)),
         exact=False,
     ),
+    "run": Format("c.h5", _write_run, _go_on, exact=True),
     "idx": Format(
         "x_train.gz", _write_idx, lambda p: _dataset(snnr.data.load(IDX, p.parent)), exact=False
     ),

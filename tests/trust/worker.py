@@ -2,7 +2,8 @@
 
     python worker.py FORMAT SEED FIRST LAST
 
-prints a line per input: its number, then "accepted", "refused" or "failed" and why.
+prints a line when it is ready, then one per input: its number, then "accepted", "refused" or
+"failed" and why.
 """
 
 import faulthandler
@@ -21,8 +22,6 @@ from snnr.budget import BASE
 
 #: beyond what a file may ask for: copies on the way, and what Python itself takes
 _SLACK = 400 << 20
-#: seconds for one input, on a machine that does other things as well
-_PATIENCE = 30.0
 
 
 def main() -> None:
@@ -35,11 +34,10 @@ def main() -> None:
         sound = path.read_bytes()
         before = form.read(path)
         peak = _peak()
+        print(first, "ready", flush=True)
         for number in range(first, last):
-            faulthandler.dump_traceback_later(_PATIENCE, exit=True)
             content, only_bytes = mutate(name, sound, number, seed)
             path.write_bytes(content)
-            print(number, end=" ", flush=True)
             try:
                 after = form.read(path)
             except SnnrError as error:
@@ -53,7 +51,7 @@ def main() -> None:
             if _peak() - peak > BASE + _SLACK:
                 told = f"failed: took {(_peak() - peak) >> 20} MiB"
                 peak = _peak()
-            print(" ".join(told.split())[:300], flush=True)
+            print(number, " ".join(told.split())[:300], flush=True)
         held = "/proc/self/fd"
         if os.path.isdir(held) and len(os.listdir(held)) > 40:
             print(f"{last - 1} failed: files are left open", flush=True)
@@ -65,5 +63,6 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (12 << 30, resource.RLIM_INFINITY))
     main()

@@ -23,10 +23,13 @@ from snnr.kernels.cuda import (
     pool,
     shape,
 )
+from snnr.kernels.cuda.conv import choose as conv
+from snnr.kernels.cuda.linear import choose as linear
 from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
-    memory, arithmetic, shape, dropout, norm, sequence, pooled, pool, loss, count, optim, input,
+    memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
+    optim, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -67,7 +67,7 @@ class Pool:
         #: pool, size and block that came back; without a block, the pool is to be closed
         self.returned: deque[tuple[Pool, int, Any]] = parent.returned if parent else deque()
         # reentrant: a finalizer of somebody else's may ask for a block inside it
-        self._lock = parent._lock if parent else threading.RLock()
+        self._lock: Any = parent._lock if parent else threading.RLock()
         if parent is None:
             threads.hold_over_fork(self._lock)
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 from snnr.kernels.cuda import device
-from snnr.kernels.cuda.device import cuda, kernel, launch
+from snnr.kernels.cuda.device import kernel, launch
 from snnr.kernels.cuda.geometry import strided
 from snnr.kernels.cuda.memory import Memory
 from snnr.kernels.cuda.parts import reduce
+from snnr.kernels.cuda.parts.walk import places
 
 
 def _elements(count: int) -> tuple[int, int]:
@@ -15,8 +16,10 @@ def _elements(count: int) -> tuple[int, int]:
 
 @kernel()
 def _accumulate(part: Any, total: Any) -> None:
-    for i in range(cuda.grid(1), total.shape[0], cuda.gridsize(1)):
+    i, step, end = places(total.shape[0])
+    while i < end:
         total[i] += part[i]
+        i += step
 
 
 def accumulate(part: Memory, total: Memory) -> None:
@@ -29,26 +32,34 @@ def accumulate(part: Memory, total: Memory) -> None:
 
 @kernel()
 def _add(a: Any, b: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         out[i] = a[i] + b[i]
+        i += step
 
 
 @kernel()
 def _multiply(a: Any, b: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         out[i] = a[i] * b[i]
+        i += step
 
 
 @kernel()
 def _scale(x: Any, factor: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         out[i] = factor * x[i]
+        i += step
 
 
 @kernel()
 def _spread(value: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         out[i] = value[0]
+        i += step
 
 
 def add(a: Memory, b: Memory, out: Memory) -> None:
@@ -78,11 +89,13 @@ def spread(value: Memory, out: Memory) -> None:
 
 @kernel()
 def _mean_time(x: Any, steps: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         total = out.dtype.type(0)
         for t in range(x.shape[0]):
             total += x[t, i]
         out[i] = total / steps
+        i += step
 
 
 def mean_time(x: Memory, out: Memory) -> None:
@@ -96,10 +109,12 @@ def mean_time(x: Memory, out: Memory) -> None:
 
 @kernel()
 def _mean_time_grad(dy: Any, steps: Any, dx: Any) -> None:
-    for i in range(cuda.grid(1), dy.shape[0], cuda.gridsize(1)):
+    i, step, end = places(dy.shape[0])
+    while i < end:
         share = dy[i] / steps
         for t in range(dx.shape[0]):
             dx[t, i] = share
+        i += step
 
 
 def mean_time_grad(dy: Memory, dx: Memory) -> None:
@@ -113,11 +128,13 @@ def mean_time_grad(dy: Memory, dx: Memory) -> None:
 
 @kernel()
 def _voting(x: Any, group: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         total = out.dtype.type(0)
         for k in range(x.shape[1]):
             total += x[i, k]
         out[i] = total / group
+        i += step
 
 
 def voting(x: Memory, group: int, out: Memory) -> None:
@@ -130,10 +147,12 @@ def voting(x: Memory, group: int, out: Memory) -> None:
 
 @kernel()
 def _voting_grad(dy: Any, group: Any, dx: Any) -> None:
-    for i in range(cuda.grid(1), dy.shape[0], cuda.gridsize(1)):
+    i, step, end = places(dy.shape[0])
+    while i < end:
         share = dy[i] / group
         for k in range(dx.shape[1]):
             dx[i, k] = share
+        i += step
 
 
 def voting_grad(dy: Memory, group: int, dx: Memory) -> None:

@@ -9,6 +9,7 @@ from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import MOST_BLOCKS_YZ, Limits, ceil, strided
 from snnr.kernels.cuda.memory import Memory, fill
 from snnr.kernels.cuda.parts.reduce import THREADS, fold
+from snnr.kernels.cuda.parts.walk import places
 
 #: a byte holds the sum of so many spikes
 _BYTE = 255
@@ -22,9 +23,11 @@ def _elements(count: int) -> tuple[int, int]:
 
 @kernel()
 def _all_finite(x: Any, flag: Any) -> None:
-    for i in range(cuda.grid(1), x.shape[0], cuda.gridsize(1)):
+    i, step, end = places(x.shape[0])
+    while i < end:
         if x[i] - x[i] != 0:
             flag[0] = 0  # whoever else writes it writes the same
+        i += step
 
 
 def all_finite(x: Memory, flag: Memory) -> None:
@@ -113,9 +116,11 @@ def count_spikes(spikes: Memory, count: Memory) -> None:
 def _count_nonzero(x: Any, count: Any) -> None:
     scratch = cuda.shared.array((1, THREADS), np.int64)
     mine = 0
-    for i in range(cuda.grid(1), x.shape[0], cuda.gridsize(1)):
+    i, step, end = places(x.shape[0])
+    while i < end:
         if x[i] != 0:
             mine += 1
+        i += step
     scratch[0, cuda.threadIdx.x] = mine
     fold(scratch)
     if cuda.threadIdx.x == 0:

@@ -42,8 +42,7 @@ class Kernel:
     def __init__(self, function: Callable[..., None], **options: Any) -> None:
         self.function = function
         self.options = options
-        # the simulator knows hardly any of them
-        self.compiled = cuda.jit(function, **({} if simulated() else options))
+        self.compiled = cuda.jit(function, **_taken(options))
         self.name = f"{function.__module__.removeprefix(_PACKAGE)}.{function.__name__}"
         self._configured: dict[tuple[Grid, Grid], Any] = {}
         KERNELS.append(self)
@@ -69,6 +68,11 @@ def _configure(compiled: Any, grid: Grid, block: Grid, stream: Any) -> Any:
         return compiled[grid, block, stream]
 
 
+def _taken(options: dict[str, Any]) -> dict[str, Any]:
+    """Without those that steer a compiler, in the simulator, which has none."""
+    return {} if simulated() else options
+
+
 _MOST_CONFIGURATIONS = 1000
 _PACKAGE = f"{__package__}."
 #: every kernel of the backend that was imported
@@ -86,7 +90,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., None]], Kernel]:
 
 def function(source: Callable[..., Any], **options: Any) -> Any:
     """A function that kernels call, compiled with them; e.g. one of `snnr.kernels.rules`."""
-    return cuda.jit(device=True, **options)(source)
+    return cuda.jit(device=True, **_taken(options))(source)
 
 
 class Machine(Protocol):
@@ -110,6 +114,9 @@ class Machine(Protocol):
 
     def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
         """The same bytes in another shape."""
+
+    def address(self, array: Any) -> int:
+        """Of the first byte, for libraries."""
 
     def read(self, array: Any) -> NDArray[Any]:
         """A new host array with the values; waits for what was launched before."""
@@ -143,6 +150,9 @@ class Simulator:
 
     def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
         return array.reshape(shape)
+
+    def address(self, array: Any) -> int:
+        return int(array._ary.ctypes.data)
 
     def read(self, array: Any) -> NDArray[Any]:
         values: NDArray[Any] = array.copy_to_host()
@@ -197,6 +207,9 @@ class Card:
 
     def reshape(self, array: Any, shape: tuple[int, ...]) -> Any:
         return _view(array, shape, array.dtype)
+
+    def address(self, array: Any) -> int:
+        return int(array.device_ctypes_pointer.value or 0)
 
     def read(self, array: Any) -> NDArray[Any]:
         self._ours()

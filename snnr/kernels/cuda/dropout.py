@@ -7,10 +7,11 @@ import numpy as np
 
 from snnr.kernels.backend import philox_blocks
 from snnr.kernels.cuda import device
-from snnr.kernels.cuda.device import cuda, kernel, launch
+from snnr.kernels.cuda.device import kernel, launch
 from snnr.kernels.cuda.geometry import strided
 from snnr.kernels.cuda.memory import Memory
 from snnr.kernels.cuda.parts.random import philox
+from snnr.kernels.cuda.parts.walk import places
 
 _NOTHING = np.uint64(0)
 
@@ -23,13 +24,15 @@ def _elements(count: int) -> tuple[int, int]:
 def _mask(key: Any, counter: Any, limit: Any, words: Any) -> None:
     """A thread for the four elements of a block of random words."""
     start = counter[0]
-    for b in range(cuda.grid(1), words.shape[0], cuda.gridsize(1)):
+    b, step, end = places(words.shape[0])
+    while b < end:
         w0, w1, w2, w3 = philox(start + np.uint64(b), _NOTHING, key)
         four = np.uint32(w0 >= limit)
         four |= np.uint32(w1 >= limit) << np.uint32(8)
         four |= np.uint32(w2 >= limit) << np.uint32(16)
         four |= np.uint32(w3 >= limit) << np.uint32(24)
         words[b] = four
+        b += step
 
 
 @kernel()
@@ -51,19 +54,23 @@ def dropout_mask(key: int, counter: Memory, p: float, out: Memory) -> None:
 
 @kernel()
 def _mask_time(x: Any, mask: Any, factor: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), mask.shape[0], cuda.gridsize(1)):
+    i, step, end = places(mask.shape[0])
+    while i < end:
         kept = mask[i] * factor
         for t in range(x.shape[0]):
             out[t, i] = x[t, i] * kept
+        i += step
 
 
 @kernel()
 def _mask_words(x: Any, mask: Any, out: Any) -> None:
     """Four spikes at once: bytes that are 0 or 1."""
-    for i in range(cuda.grid(1), mask.shape[0], cuda.gridsize(1)):
+    i, step, end = places(mask.shape[0])
+    while i < end:
         kept = mask[i]
         for t in range(x.shape[0]):
             out[t, i] = x[t, i] & kept
+        i += step
 
 
 def mask_time(x: Memory, mask: Memory, factor: float, out: Memory) -> None:

@@ -11,6 +11,7 @@ from snnr.kernels.cuda.geometry import strided
 from snnr.kernels.cuda.memory import Memory
 from snnr.kernels.cuda.parts import reduce
 from snnr.kernels.cuda.parts.reduce import THREADS, fold
+from snnr.kernels.cuda.parts.walk import places
 
 #: promotes nothing
 _ONE = np.int8(1)
@@ -25,10 +26,12 @@ def _mse(x: Any, target: Any, divisor: Any, difference: Any, out: Any) -> None:
     """out[block] = sum of the squares of its share, divided."""
     scratch = cuda.shared.array((1, THREADS), np.float64)
     mine = np.float64(0)
-    for i in range(cuda.grid(1), x.shape[0], cuda.gridsize(1)):
+    i, step, end = places(x.shape[0])
+    while i < end:
         apart = x[i] - target[i]
         difference[i] = apart
         mine += np.float64(apart) * np.float64(apart)
+        i += step
     scratch[0, cuda.threadIdx.x] = mine
     fold(scratch)
     if cuda.threadIdx.x == 0:
@@ -54,8 +57,10 @@ def mse(x: Memory, target: Memory, difference: Memory, out: Memory) -> None:
 
 @kernel()
 def _mse_grad(difference: Any, grad: Any, factor: Any, dx: Any) -> None:
-    for i in range(cuda.grid(1), dx.shape[0], cuda.gridsize(1)):
+    i, step, end = places(dx.shape[0])
+    while i < end:
         dx[i] = grad[0] * factor * difference[i]
+        i += step
 
 
 def mse_grad(difference: Memory, grad: Memory, dx: Memory) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from snnr.errors import DeviceError
-from snnr.kernels.cuda import device
+from snnr.kernels.cuda import device, ways
 from snnr.kernels.cuda.allocator import Block, Pool, pool_in_use, private
-from snnr.kernels.cuda.device import cuda, kernel, launch
+from snnr.kernels.cuda.device import kernel, launch
 from snnr.kernels.cuda.geometry import strided
+from snnr.kernels.cuda.parts.walk import places
 
 Shape = tuple[int, ...]
 
@@ -38,7 +39,8 @@ class Memory:
 
     def reshape(self, shape: int | Sequence[int]) -> "Memory":
         """The same bytes in another shape; one entry may be -1."""
-        wanted = _whole((shape,) if isinstance(shape, int) else tuple(shape), self.size)
+        dims = (int(shape),) if isinstance(shape, int | np.integer) else tuple(map(int, shape))
+        wanted = _whole(dims, self.size)
         return Memory(self._block, self.as_array(wanted), wanted, self.dtype)
 
     def as_array(self, shape: Shape) -> Any:
@@ -144,14 +146,18 @@ def _transfer(verb: str) -> None:
 
 @kernel()
 def _copy(x: Any, out: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         out[i] = x[i]
+        i += step
 
 
 @kernel()
 def _fill(out: Any, value: Any) -> None:
-    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+    i, step, end = places(out.shape[0])
+    while i < end:
         out[i] = value
+        i += step
 
 
 def copy(x: Memory, out: Memory) -> None:
@@ -191,5 +197,11 @@ def record(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def reconsider(kept: dict[str, Any]) -> bool:
-    """Whether products with a weight are made in another way from now on."""
-    return False
+    """Whether products with a weight are made in another way from now on, after what was counted
+    since the last time."""
+    count = kept.get(ways.COUNT)
+    if count is None:
+        return False
+    spikes, entries = map(int, copy_out(count))
+    fill(count, 0)
+    return ways.decide(kept, spikes, entries)

@@ -17,6 +17,7 @@ from snnr.kernels.cuda.geometry import strided
 from snnr.kernels.cuda.memory import Memory
 from snnr.kernels.cuda.parts.random import philox
 from snnr.kernels.cuda.parts.reduce import THREADS, fold
+from snnr.kernels.cuda.parts.walk import places
 
 _NOTHING = np.uint64(0)
 _TOP_BIT = np.uint64(31)
@@ -55,12 +56,14 @@ def _adam(w: Any, g: Any, m: Any, v: Any, rates: Any, row: Any, beta1: Any, rest
           rest2: Any, eps: Any) -> None:  # fmt: skip
     kind = w.dtype.type
     step_size, inv_sqrt_c2 = kind(rates[row, 0]), kind(rates[row, 1])
-    for i in range(cuda.grid(1), w.shape[0], cuda.gridsize(1)):
+    i, step, end = places(w.shape[0])
+    while i < end:
         mi = _moment1(m[i], g[i], beta1, rest1)
         vi = _moment2(v[i], g[i], beta2, rest2)
         m[i] = mi
         v[i] = vi
         w[i] -= _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
+        i += step
 
 
 @kernel()
@@ -69,7 +72,8 @@ def _adam_counted(w: Any, g: Any, m: Any, v: Any, rates: Any, row: Any, beta1: A
     kind = w.dtype.type
     step_size, inv_sqrt_c2 = kind(rates[row, 0]), kind(rates[row, 1])
     alive, pruned, regrown = np.int32(0), np.int32(0), np.int32(0)
-    for i in range(cuda.grid(1), w.shape[0], cuda.gridsize(1)):
+    i, step, end = places(w.shape[0])
+    while i < end:
         mi = _moment1(m[i], g[i], beta1, rest1)
         vi = _moment2(v[i], g[i], beta2, rest2)
         m[i] = mi
@@ -80,6 +84,7 @@ def _adam_counted(w: Any, g: Any, m: Any, v: Any, rates: Any, row: Any, beta1: A
         alive += np.int32(after != 0)
         pruned += np.int32(before != 0 and after == 0)
         regrown += np.int32(before == 0 and after != 0)
+        i += step
     _tally(alive, pruned, regrown, counts)
 
 
@@ -90,7 +95,8 @@ def _grad_r(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, rates: Any, r
     step_size, inv_sqrt_c2 = kind(rates[row, 0]), kind(rates[row, 1])
     shrink, mu = kind(rates[row, 0] * rates[row, 2]), kind(rates[row, 3])
     alive, pruned, regrown = np.int32(0), np.int32(0), np.int32(0)
-    for i in range(cuda.grid(1), w.shape[0], cuda.gridsize(1)):
+    i, step, end = places(w.shape[0])
+    while i < end:
         mi = _moment1(m[i], g[i], beta1, rest1)
         vi = _moment2(v[i], g[i], beta2, rest2)
         m[i] = mi
@@ -104,6 +110,7 @@ def _grad_r(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, rates: Any, r
         alive += np.int32(after != 0)
         pruned += np.int32(before != 0 and after == 0)
         regrown += np.int32(before == 0 and after != 0)
+        i += step
     _tally(alive, pruned, regrown, counts)
 
 
@@ -114,7 +121,8 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, rates: Any, row: Any,
     lr, shrink = kind(rates[row, 0]), kind(rates[row, 0] * rates[row, 2])
     mu = kind(rates[row, 3])
     alive, pruned, regrown = np.int32(0), np.int32(0), np.int32(0)
-    for i in range(cuda.grid(1), w.shape[0], cuda.gridsize(1)):
+    i, step, end = places(w.shape[0])
+    while i < end:
         ti = _grad_r_theta(theta[i], sign[i], lr * g[i], shrink, mu)
         theta[i] = ti
         before = w[i]
@@ -123,6 +131,7 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, rates: Any, row: Any,
         alive += np.int32(after != 0)
         pruned += np.int32(before != 0 and after == 0)
         regrown += np.int32(before == 0 and after != 0)
+        i += step
     _tally(alive, pruned, regrown, counts)
 
 
@@ -143,13 +152,15 @@ def _start(w: Any, key: Any, theta: Any, sign: Any) -> None:
 
 @kernel()
 def _believe(w: Any, theta: Any, sign: Any) -> None:
-    for i in range(cuda.grid(1), w.shape[0], cuda.gridsize(1)):
+    i, step, end = places(w.shape[0])
+    while i < end:
         if w[i] != _grad_r_weight(theta[i], sign[i]):
             theta[i] = abs(w[i])
             if w[i] > 0:
                 sign[i] = 1
             elif w[i] < 0:
                 sign[i] = -1
+        i += step
 
 
 def _betas(dtype: Any, beta1: float, beta2: float, eps: float) -> tuple[Any, ...]:

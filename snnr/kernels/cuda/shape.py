@@ -8,6 +8,8 @@ element by element.
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from snnr.kernels.cuda import device
 from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import Limits, ceil, strided
@@ -17,6 +19,9 @@ from snnr.kernels.cuda.memory import Memory, copy
 EDGE = 32
 #: one column more, so that a column of a tile lies in all banks of shared memory
 _PITCH = EDGE + 1
+#: values of a tile that one thread moves
+_EACH = 4
+_ONE = np.uint64(1)
 #: with fewer rows or columns most of a tile would stay empty
 _LEAST = 8
 
@@ -34,28 +39,38 @@ def runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> list[tuple[int, ...]]
     return found
 
 
+# Places are unsigned, as in `parts.walk`: every number that meets them is.
+
+
 @kernel()
-def _swap_last(x: Any, out: Any) -> None:
-    """out[B, C, R] = x[B, R, C], a tile per block."""
+def _swap_last(x: Any, batch: Any, rows: Any, columns: Any, out: Any) -> None:
+    """out[B, C, R] = x[B, R, C], both flat, a tile per block; a thread moves `_EACH` values of it,
+    all of which are on their way at once."""
     tile = cuda.shared.array((EDGE, _PITCH), x.dtype)
-    batch, rows, columns = x.shape
-    edge = cuda.blockDim.x
-    across = (columns + edge - 1) // edge
-    down = (rows + edge - 1) // edge
-    here, step = cuda.threadIdx.x, cuda.blockDim.y
-    for task in range(cuda.blockIdx.x, batch * down * across, cuda.gridDim.x):
+    edge, step = np.uint64(cuda.blockDim.x), np.uint64(cuda.blockDim.y)
+    here, first = np.uint64(cuda.threadIdx.x), np.uint64(cuda.threadIdx.y)
+    across, down = (columns + edge - _ONE) // edge, (rows + edge - _ONE) // edge
+    task, tasks = np.uint64(cuda.blockIdx.x), batch * down * across
+    while task < tasks:
         above = task // across
         left = (task - above * across) * edge
         b = above // down
         top = (above - b * down) * edge
         if left + here < columns:
-            for r in range(cuda.threadIdx.y, min(edge, rows - top), step):
-                tile[r, here] = x[b, top + r, left + here]
+            start = (b * rows + top) * columns + left + here
+            for k in range(_EACH):
+                r = first + np.uint64(k) * step
+                if top + r < rows:
+                    tile[r, here] = x[start + r * columns]
         cuda.syncthreads()
         if top + here < rows:
-            for c in range(cuda.threadIdx.y, min(edge, columns - left), step):
-                out[b, left + c, top + here] = tile[here, c]
+            start = (b * columns + left) * rows + top + here
+            for k in range(_EACH):
+                c = first + np.uint64(k) * step
+                if left + c < columns:
+                    out[start + c * rows] = tile[here, c]
         cuda.syncthreads()
+        task += np.uint64(cuda.gridDim.x)
 
 
 @kernel()
@@ -73,9 +88,9 @@ def _gather(x: Any, sizes: Any, steps: Any, out: Any) -> None:
 
 def tiles(batch: int, rows: int, columns: int, limits: Limits) -> tuple[int, tuple[int, int, int]]:
     """Blocks and threads for tiles of [B, R, C]."""
-    edge = min(EDGE, max(1, limits.threads // 4))
+    edge = min(EDGE, limits.threads // _EACH)
     count = batch * ceil(rows, edge) * ceil(columns, edge)
-    return min(count, 4 * limits.blocks), (edge, limits.threads // edge, 1)
+    return min(count, 4 * limits.blocks), (edge, edge // _EACH, 1)
 
 
 def reorder(x: Memory, axes: tuple[int, ...], out: Memory) -> None:
@@ -93,8 +108,8 @@ def reorder(x: Memory, axes: tuple[int, ...], out: Memory) -> None:
     if swaps and min(columns, rows) >= _LEAST:
         batch = x.size // (rows * columns)
         launch(
-            _swap_last, *tiles(batch, rows, columns, limits), x.as_array((batch, rows, columns)),
-            out.as_array((batch, columns, rows)),
+            _swap_last, *tiles(batch, rows, columns, limits), x.flat, np.uint64(batch),
+            np.uint64(rows), np.uint64(columns), out.flat,
         )  # fmt: skip
         return
     # how far apart neighbours of the last axis of each run lie in x

@@ -33,7 +33,8 @@ def few() -> Dataset:
     """24 images to learn from, 12 to test with; so few that the simulator gets through them."""
     pixels, labels = images(36)
     return Dataset(
-        "few", pixels[:24], labels[:24], pixels[24:], labels[24:], (0.3,), (0.35,), 4, "affine", "made",
+        "few", pixels[:24], labels[:24], pixels[24:], labels[24:], (0.3,), (0.35,), 4, "affine",
+        "made",
     )  # fmt: skip
 
 

@@ -11,31 +11,35 @@ from snnr import models, nn, optim
 from snnr.gradient_check import gradcheck
 from snnr.tensor import Tensor
 
-NETWORKS: dict[str, Callable[[str], nn.Sequential]] = {
-    "mnist_fc": lambda device: models.mnist_fc(
-        T=4, input_shape=(1, 6, 6), hidden=9, classes=4, seed=3, device=device
+#: name -> shape of an image, and the network of a device
+NETWORKS: dict[str, tuple[tuple[int, int, int], Callable[[str], nn.Sequential]]] = {
+    "mnist_fc": (
+        (1, 6, 6),
+        lambda device: models.mnist_fc(4, 6, device, (1, 6, 6), classes=4, hidden=9),
     ),
-    "csnn": lambda device: models.csnn(
-        T=3, input_shape=(1, 8, 8), channels=3, hidden=11, classes=4, seed=2, device=device
+    "csnn": (
+        (1, 6, 5),
+        lambda device: models.csnn(2, 7, device, (1, 6, 5), 3, channels=3, hidden=11),
     ),
-    "cifar10_conv": lambda device: models.cifar10_conv(
-        T=2, input_shape=(3, 8, 8), channels=3, hidden=10, classes=4, seed=1, device=device
+    "cifar10_conv": (
+        (3, 4, 5),
+        lambda device: models.cifar10_conv(2, 4, device, (3, 4, 5), 3, channels=3, hidden=10),
     ),
 }
+IMAGES = 3
 
 
 def step(name: str, device: str, loss: str) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
-    """Loss, gradients and weights of one step on five images."""
-    net = NETWORKS[name](device)
+    """Loss, gradients and weights of one step."""
+    shape, make = NETWORKS[name]
+    net = make(device)
     for p in net.parameters():
         if p.role == "weight":
-            p.assign(3 * p.numpy())  # so narrow a network is silent behind its first layers
+            p.assign(6 * p.numpy())  # so narrow a network is silent behind its first layers
     optimizer = optim.GradR(net.parameters(), lr=0.01, prior=0.5)
-    rng = np.random.default_rng(0)
-    shape = (3, 8, 8) if name == "cifar10_conv" else (1, 8, 8) if name == "csnn" else (1, 6, 6)
-    x = (2 * rng.standard_normal((5, *shape))).astype(np.float32)
+    x = 2 * np.random.default_rng(0).standard_normal((IMAGES, *shape)).astype(np.float32)
     rate = F.mean_time(net(x))
-    labels = np.array([0, 3, 1, 2, 3])
+    labels = np.array([0, 2, 1])
     value = (F.label_mse_loss if loss == "mse" else F.cross_entropy)(rate, labels)
     value.backward()
     gradients = [np.array(p.grad_numpy()) for p in net.parameters()]
@@ -80,7 +84,7 @@ def test_the_gradients_of_a_network_are_those_of_differences() -> None:
 
 
 def test_a_network_moves_and_answers_the_same() -> None:
-    net = NETWORKS["mnist_fc"]("cpu").eval()
+    net = NETWORKS["mnist_fc"][1]("cpu").eval()
     x = np.random.default_rng(5).standard_normal((3, 1, 6, 6)).astype(np.float32)
     with snnr.no_grad():
         before = net(x).numpy()

@@ -28,8 +28,8 @@ Float = NDArray[np.floating[Any]]
 
 @jit(parallel=True)
 def _pad(x: Any, top: int, left: int, padded: Any) -> None:
-    """padded[b, top + y, left + x, c] = x[b, y, x, c]; zero elsewhere."""
-    batch, height, width, _ = x.shape
+    """padded[b, top + y, left + x, c] = x[b, y, x, c] for the channels of x; zero around them."""
+    batch, height, width, channels = x.shape
     tall = padded.shape[1]
     wide = padded.shape[2]
     for row in prange(batch * tall):
@@ -38,9 +38,9 @@ def _pad(x: Any, top: int, left: int, padded: Any) -> None:
         for j in range(wide):
             k = j - left
             if 0 <= y < height and 0 <= k < width:
-                copy(x[b, y, k], padded[b, y + top, j])
+                copy(x[b, y, k], padded[b, y + top, j, :channels])
             else:
-                zero(padded[b, y + top, j])
+                zero(padded[b, y + top, j, :channels])
 
 
 def padded(x: NDArray[Any], top: int, left: int, tall: int, wide: int, dtype: Any) -> Float:
@@ -51,7 +51,7 @@ def padded(x: NDArray[Any], top: int, left: int, tall: int, wide: int, dtype: An
     block = empty(((batch * tall * wide + MR) * pitch,), dtype)
     block[batch * tall * wide * pitch :] = 0
     grid = block[: batch * tall * wide * pitch].reshape(batch, tall, wide, pitch)
-    _pad(x, top, left, grid[..., :channels])
+    _pad(x, top, left, grid)
     return grid
 
 

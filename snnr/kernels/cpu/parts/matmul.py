@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import prange
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from snnr.kernels.cpu.memory import empty
@@ -35,21 +36,21 @@ def _spread(row: Any, r: int, strip: Any) -> None:
 
 
 @jit()
-def _pack_strip(a: Any, m0: int, k0: int, k1: int, pitch: int, strip: Any) -> None:
-    """strip[k*MR + r] = a[m0 + r, k0 + k], zero where a has no such row.
-
-    `pitch` > 0 says that rows of a are contiguous and that far apart.
-    """
-    count = min(MR, a.shape[0] - m0)
+def _pack_strip(a: Any, a0: int, row_step: int, step: int, count: int, depth: int,
+                strip: Any) -> None:  # fmt: skip
+    """strip[k*MR + r] = a[a0 + r*row_step + k*step] for r < count, k < depth; zero for other r."""
     if count < MR:
         zero(strip)
-    elif pitch > 0:
-        done = transpose_strip(a, m0 * pitch + k0, pitch, k1 - k0, strip, 0)
+    elif step == 1:
+        done = transpose_strip(a, a0, row_step, depth, strip, 0)
         for r in range(MR):
-            _spread(a[m0 + r, k0 + done : k1], r, strip[done * MR :])
+            first = a0 + r * row_step
+            _spread(a[first + done : first + depth], r, strip[done * MR :])
         return
     for r in range(count):
-        _spread(a[m0 + r, k0:k1], r, strip)
+        first = a0 + r * row_step
+        for k in range(depth):
+            strip[k * MR + r] = a[first + k * step]
 
 
 @jit()
@@ -73,14 +74,14 @@ def _store_transposed(block: Any, width: int, first: bool, out: Any) -> None:
 
 
 @jit(parallel=True)
-def _product(a: Any, row_pitch: int, pitch: int, panels: Any, transposed: bool, strips: Any,
-             blocks: Any, out: Any) -> None:  # fmt: skip
-    """out = a @ b (or its transpose is written), b in column panels [P, K, width].
+def _product(a: Any, start: int, rows: int, row_step: int, step: int, panels: Any,
+             transposed: bool, strips: Any, blocks: Any, out: Any) -> None:  # fmt: skip
+    """out = A @ B (or its transpose is written), B in column panels [P, K, width].
 
-    With a `pitch`, the columns of a are contiguous and that far apart: tiles read it where it is.
-    With a `row_pitch` its rows are.
+    A[m, k] = a[start + m*row_step + k*step]. Contiguous columns are read by the tiles where they
+    are.
     """
-    rows, depth = a.shape
+    depth = panels.shape[1]
     width = panels.shape[2]
     columns = out.shape[0] if transposed else out.shape[1]
     result = out.reshape(-1)
@@ -90,11 +91,12 @@ def _product(a: Any, row_pitch: int, pitch: int, panels: Any, transposed: bool, 
         block = blocks[thread]
         m0 = s * MR
         m1 = min(m0 + MR, rows)
-        in_place = pitch > 0 and m1 - m0 == MR
+        in_place = row_step == 1 and m1 - m0 == MR
         for k0 in range(0, depth, DEPTH):
             k1 = min(k0 + DEPTH, depth)
+            a0 = start + m0 * row_step + k0 * step
             if not in_place:
-                _pack_strip(a, m0, k0, k1, row_pitch, strip)
+                _pack_strip(a, a0, row_step, step, m1 - m0, k1 - k0, strip)
             for p in range(panels.shape[0]):
                 n0 = p * width
                 n1 = min(n0 + width, columns)
@@ -107,16 +109,27 @@ def _product(a: Any, row_pitch: int, pitch: int, panels: Any, transposed: bool, 
                 ldc = columns if direct else width
                 more = direct and k0 > 0
                 if in_place:
-                    tile(
-                        a, m0 + k0 * pitch, 1, pitch, panels, b0, width, target, origin, ldc, kc,
-                        more,
-                    )  # fmt: skip
+                    tile(a, a0, 1, step, panels, b0, width, target, origin, ldc, kc, more)
                 else:
                     tile(strip, 0, 1, MR, panels, b0, width, target, origin, ldc, kc, more)
                 if transposed:
                     _store_transposed(block, width, k0 == 0, out[n0:n1, m0:m1])
                 elif not direct:
                     _store(block, width, k0 == 0, out[m0:m1, n0:n1])
+
+
+def _flat(a: Float) -> tuple[Float, int]:
+    """The memory of a, and where in it a[0, 0] lies: so one kernel serves every layout of a."""
+    if a.flags.c_contiguous:
+        return a.reshape(-1), 0
+    if a.flags.f_contiguous:
+        return a.T.reshape(-1), 0
+    last = [(n - 1) * s // a.itemsize for n, s in zip(a.shape, a.strides, strict=True)]
+    lowest = a[tuple(slice(None, None, -1 if far < 0 else 1) for far in last)]
+    return (
+        as_strided(lowest, (1 + sum(map(abs, last)),), (a.itemsize,)),
+        -sum(far for far in last if far < 0),
+    )
 
 
 def matmul(a: Float, b: Float, out: Float) -> None:
@@ -132,6 +145,7 @@ def matmul(a: Float, b: Float, out: Float) -> None:
     slack = REGISTER // out.itemsize
     strips = empty((threads, min(DEPTH, a.shape[1]) * MR + slack), out.dtype)
     blocks = empty((threads, MR * width), out.dtype)
-    pitch = a.strides[1] // a.itemsize if a.strides[0] == a.itemsize else 0
-    row_pitch = a.strides[0] // a.itemsize if a.strides[1] == a.itemsize else 0
-    _product(a, row_pitch, pitch, panels_of(b, width), transposed, strips, blocks, out)
+    row_step, step = (stride // a.itemsize for stride in a.strides)
+    _product(
+        *_flat(a), a.shape[0], row_step, step, panels_of(b, width), transposed, strips, blocks, out
+    )

@@ -136,8 +136,8 @@ def lif_pool(
     launch(
         _pooled(bool(neuron.soft), width, x.shape[0] == 1), plan.grid, plan.block, x.flat,
         gain.array, offset.array, out.flat if width == 1 else out.words(np.uint32),
-        index.flat if width == 1 else index.words(np.uint32), np.uint64(units), rows, steps,
-        (x.shape[2], x.shape[3], tall, wide), scalars_of(neuron, x.dtype),
+        index.flat if width == 1 else index.words(np.uint32), np.uint64(units), rows,
+        steps, (x.shape[2], x.shape[3], tall, wide), scalars_of(neuron, x.dtype),
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Spiking neurons over time, with the per-channel affine of a BatchNorm folded in.
 
 A thread owns a neuron, or four neighbours where the channels allow, for the whole sequence, and
-keeps the potentials in registers. It reads the inputs of `CHUNK` time steps before it uses the
-first, so that enough of them are on their way (16 bytes x 8 steps x 500 threads of a processor:
+keeps the potentials in registers. It reads the inputs of up to `AHEAD` time steps before it uses
+the first, so that enough of them are on their way (16 bytes x 8 steps x 500 threads of a processor:
 64 KiB, where a card of 3.3 TB/s needs some 16 KiB to be busy).
 
 Bytes of device memory per neuron and time step, float32: forward 4 + 1 (static input 1), which is
@@ -22,7 +22,7 @@ import numpy as np
 
 from snnr.kernels.cuda.device import Kernel, cuda, kernel, launch
 from snnr.kernels.cuda.memory import Memory
-from snnr.kernels.cuda.neuron.backward import backward, one_or_none
+from snnr.kernels.cuda.neuron.backward import backward, chunk_of, one_or_none
 from snnr.kernels.cuda.neuron.step import (
     Kind,
     charging,
@@ -36,14 +36,14 @@ from snnr.kernels.cuda.parts.columns import THREADS, planned
 from snnr.kernels.cuda.parts.vectors import loading
 from snnr.kernels.rules import Neuron
 
-#: time steps that the forward pass reads ahead
-CHUNK = 8
+#: time steps that the forward pass reads ahead, at most
+AHEAD = 10
 
 
 @lru_cache
 def _forward(
-    kind: Kind, width: int, ahead: int, static: bool, gained: bool, shifted: bool, started: bool,
-    ended: bool, potential: bool,
+    kind: Kind, width: int, ahead: int, rest: bool, static: bool, gained: bool, shifted: bool,
+    started: bool, ended: bool, potential: bool,
 ) -> Kernel:  # fmt: skip
     """Kernel of `lif` and, with `potential`, `lif_potential`."""
     buffered = width * ahead
@@ -85,15 +85,21 @@ def _forward(
                         buffer[j] = g[j] * buffer[j]
                     if shifted:
                         buffer[j] = buffer[j] + o[j]
+            at = unit
             for first in range(0, steps, ahead):
-                if not static:
-                    for k in range(ahead):
-                        # past the end the last step once more: no branch between loads
-                        t = np.uint64(min(first + k, steps - 1))
-                        load(x, (t * total + unit) * wide, buffer, k * width)
+                left = ahead
+                if rest:
+                    left = min(ahead, steps - first)
+                place = at
                 for k in range(ahead):
-                    if first + k < steps:
-                        place = np.uint64(first + k) * total + unit
+                    if not static:
+                        load(x, at * wide, buffer, k * width)
+                    # at the end the last step once more: no branch between loads
+                    if k + 1 < left:
+                        at += total
+                at += total
+                for k in range(ahead):
+                    if k < left:
                         word = np.uint32(0)
                         for j in range(width):
                             if static:
@@ -119,6 +125,7 @@ def _forward(
                                 out[place] = s
                         if packed:
                             out[place] = word
+                        place += total
             if ended:
                 for j in range(width):
                     end[0][unit * wide + np.uint64(j)] = v[j]
@@ -138,16 +145,17 @@ def _launch_forward(
     narrow = potential or not kind.plain or channels % 4 or x.dtype != np.float32
     width = 1 if narrow else 4
     units = channels // width
-    ahead = 4 if steps <= 4 else CHUNK
+    ahead = chunk_of(steps, AHEAD)
     plan = planned(units, rows)
     launch(
         _forward(
-            kind, width, ahead, x.shape[0] == 1, gain is not None, offset is not None,
-            start is not None, end is not None, potential,
+            kind, width, ahead, steps % ahead > 0, x.shape[0] == 1, gain is not None,
+            offset is not None, start is not None, end is not None, potential,
         ),
         plan.grid, plan.block, x.flat, one_or_none(gain), one_or_none(offset), one_or_none(held),
-        one_or_none(start), one_or_none(end), out.flat if width == 1 else out.words(np.uint32),
-        np.uint64(units), rows, steps, scalars_of(neuron, x.dtype),
+        one_or_none(start), one_or_none(end),
+        out.flat if width == 1 else out.words(np.uint32), np.uint64(units), rows, steps,
+        scalars_of(neuron, x.dtype),
     )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""What kernels of several files share."""
+"""What kernels of several files are made of."""

@@ -12,6 +12,7 @@ from snnr.kernels.cuda import device
 from snnr.kernels.cuda.device import cuda, function, kernel, launch
 from snnr.kernels.cuda.geometry import Limits, ceil
 from snnr.kernels.cuda.memory import Memory, empty
+from snnr.kernels.cuda.parts.walk import places
 
 #: the most threads of a block that is summed over
 THREADS = 256
@@ -42,18 +43,17 @@ def fold(scratch: Any) -> None:
 def _sum(x: Any, divisor: Any, out: Any) -> None:
     """out[block] = sum of its share of x, divided."""
     scratch = cuda.shared.array((1, THREADS), np.float64)
-    size, stride = x.shape[0], cuda.gridsize(1)
-    i = cuda.grid(1)
+    i, step, end = places(x.shape[0])
     mine = np.float64(0)
-    while i < size:
+    while i < end:
         # float64 is slow on most cards
         run = x[i]
-        last = min(i + _RUN * stride, size)
-        i += stride
-        while i < last:
-            run += x[i]
-            i += stride
+        for k in range(1, _RUN):
+            there = i + np.uint64(k) * step
+            if there < end:
+                run += x[there]
         mine += run
+        i += np.uint64(_RUN) * step
     scratch[0, cuda.threadIdx.x] = mine
     fold(scratch)
     if cuda.threadIdx.x == 0:

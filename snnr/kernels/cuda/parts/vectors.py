@@ -19,7 +19,7 @@ def _vector_load() -> Any:
     from numba.cuda import types
     from numba.cuda.extending import intrinsic
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def four(_: Any, x: Any, i: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kind = signature.args[0]

@@ -1,0 +1,1 @@
+"""Convolution, as a product of tiles whose operands nobody writes down."""
