@@ -118,7 +118,7 @@ def watch() -> Watched:
     return watched
 
 
-def measure(path: Path, device: str, turns: int, steps: int) -> dict[str, Any]:
+def measure(path: Path, device: str, turns: int, steps: int, warm: int = WARM_UP) -> dict[str, Any]:
     """What a step of the workload costs."""
     watched = watch() if device == "cuda" else None
     from contender import build, nothing
@@ -139,7 +139,7 @@ def measure(path: Path, device: str, turns: int, steps: int) -> dict[str, Any]:
             {"kernel": name, "launches": count, "microseconds": taken}
             for name, count, taken in rows
         ]
-    for index in range(WARM_UP if device == "cuda" else 3):
+    for index in range(warm if device == "cuda" else 3):
         contender.step(index)
     contender.wait()
     if watched is not None:
