@@ -64,6 +64,18 @@ def host_operations(backend):
     return OnDevice(functions) if backend == "cuda" else functions
 
 
+@pytest.fixture(autouse=True, scope="session")
+def quickly():
+    """In the simulator, without its waiting."""
+    if not SIMULATED:
+        yield
+        return
+    from .quickly import quick_simulator
+
+    with quick_simulator():
+        yield
+
+
 @pytest.fixture(params=_PARAMETERS)
 def kernels(request):
     """A backend's operations, to compare with the reference."""

@@ -31,7 +31,10 @@ _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
     optim, input,
 )  # fmt: skip
-#: operation name -> function
+#: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    name: vars(file)[name] for file in _FILES for name in NAMES if name in vars(file)
+    name: vars(file)[name]
+    for file in _FILES
+    for name in NAMES
+    if getattr(vars(file).get(name), "__module__", "") == file.__name__
 }

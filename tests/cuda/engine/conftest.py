@@ -1,6 +1,7 @@
 """Tests of the whole engine on device "cuda": in the simulator (started by `test_simulator`), or,
 marked `gpu`, on a card."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,30 +19,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.gpu)
 
 
-def images(count: int, size: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Noise with a bright row that tells the class, uint8 [count, 1, size, size]."""
+@pytest.fixture(autouse=True, scope="session")
+def quickly() -> Iterator[None]:
+    """In the simulator, without its waiting."""
+    if not SIMULATED:
+        yield
+        return
+    from ...kernels.quickly import quick_simulator
+
+    with quick_simulator():
+        yield
+
+
+def images(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise with a bright row that tells the class, uint8 [count, 1, 4, 4]."""
     rng = np.random.default_rng(7)
-    pixels = rng.integers(0, 100, (count, 1, size, size), np.uint8)
+    pixels = rng.integers(0, 100, (count, 1, 4, 4), np.uint8)
     labels = rng.integers(0, 4, count)
-    for k, label in enumerate(labels):
-        pixels[k, 0, 2 * label : 2 * label + 2] = 255
+    pixels[np.arange(count), 0, labels] = 255
     return pixels, labels
+
+
+TRAIN, TEST = 12, 6  # few, so that the simulator gets through them
 
 
 @pytest.fixture(scope="session")
 def few() -> Dataset:
-    """24 images to learn from, 12 to test with; so few that the simulator gets through them."""
-    pixels, labels = images(36)
+    """A data set in memory."""
+    x, y = images(TRAIN + TEST)
     return Dataset(
-        "few", pixels[:24], labels[:24], pixels[24:], labels[24:], (0.3,), (0.35,), 4, "affine",
-        "made",
-    )  # fmt: skip
+        "few", x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:], (0.3,), (0.35,), 4, "affine", "made"
+    )
 
 
 @pytest.fixture
 def few_file(tmp_path: Path) -> Path:
     """The same as a file."""
-    pixels, labels = images(36)
+    x, y = images(TRAIN + TEST)
     path = tmp_path / "few.npz"
-    np.savez(path, x_train=pixels[:24], y_train=labels[:24], x_test=pixels[24:], y_test=labels[24:])
+    np.savez(path, x_train=x[:TRAIN], y_train=y[:TRAIN], x_test=x[TRAIN:], y_test=y[TRAIN:])
     return path

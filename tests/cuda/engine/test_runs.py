@@ -21,11 +21,11 @@ def trainer(data: Dataset, device: str, path: Path | None = None, **settings: An
     rng = np.random.default_rng(1)
     net = nn.Sequential(
         nn.Conv2d(1, 2, 3, padding=1, bias=False, rng=rng), nn.BatchNorm2d(2), nn.LIF(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3, rng=2), nn.Linear(32, 4, rng=rng), nn.LIF(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3, rng=2), nn.Linear(8, 4, rng=rng), nn.LIF(),
         T=2, device=device,
     )  # fmt: skip
     optimizer = optim.GradR(net.parameters(), lr=0.02, prior=0.3)
-    chosen = {"batch_size": 6, "epochs": 2, "augment": "crop-flip", "seed": 5, **settings}
+    chosen = {"batch_size": 4, "epochs": 2, "augment": "crop-flip", "seed": 5, **settings}
     return Trainer(net, optimizer, data, checkpoint=path, **chosen)
 
 
@@ -40,7 +40,7 @@ def test_a_training_stops_and_goes_on_with_the_same_bits(few: Dataset, tmp_path:
     whole.fit()
     path = tmp_path / "c.h5"
     stopped = trainer(few, "cuda", path)
-    stopped.callbacks.append(StopAt(3))
+    stopped.callbacks.append(StopAt(2))
     with pytest.raises(snnr.Interrupted):
         stopped.fit()
     again = Trainer.resume(path, few, device="cuda")
@@ -50,7 +50,7 @@ def test_a_training_stops_and_goes_on_with_the_same_bits(few: Dataset, tmp_path:
     host = trainer(few, "cpu")
     host.fit()
     for mine, theirs in zip(whole.network.parameters(), host.network.parameters(), strict=True):
-        # eight steps of Adam: a gradient that is rounding goes either way
+        # six steps of Adam: a gradient that is rounding goes either way
         assert (np.abs(mine.numpy() - theirs.numpy()) > 1e-3).mean() < 0.1
     there = snnr.load(path, "cuda")
     here = snnr.load(path, "cpu")
@@ -66,7 +66,7 @@ def typed(*arguments: object) -> str:
 
 def test_every_command_takes_the_device(few_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    options = ("--batch-size", 6, "-T", 2, "--device", "cuda", "--out", out, "--json", "-q")
+    options = ("--batch-size", 4, "-T", 2, "--device", "cuda", "--out", out, "--json", "-q")
     first = json.loads(
         typed("train", few_file, "--net", "csnn:channels=2,hidden=10", "--epochs", 1, *options)
     )
@@ -76,5 +76,5 @@ def test_every_command_takes_the_device(few_file: Path, tmp_path: Path) -> None:
     told = json.loads(typed("eval", out, "--dataset", few_file, "--device", "cuda", "--json", "-q"))
     assert told["accuracy"] == more["accuracy"]
     host = json.loads(typed("eval", out, "--dataset", few_file, "--device", "cpu", "--json", "-q"))
-    assert abs(host["accuracy"] - told["accuracy"]) <= 1 / 12
+    assert abs(host["accuracy"] - told["accuracy"]) <= 1 / 6
     assert json.loads(typed("inspect", out, "--json"))["layers"]
