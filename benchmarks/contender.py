@@ -135,6 +135,9 @@ class OnCard(Snnr):
 
     def __init__(self, load: Workload, device: str) -> None:
         super().__init__(load, device)
+        from snnr.kernels.cuda.blas import blas
+
+        self.notes += "; products by cuBLAS" if blas() else "; products of its own, no cuBLAS"
         self.taken = Step(self.net, self.optimizer, loss_function("mse"), device)
         self.labels = load.onehot.argmax(axis=2)
         # a recorded step reads its batch where the first one lay

@@ -45,8 +45,8 @@ class Command:
 
     def shown(self, folder: Path) -> str:
         """As one would type it in that folder."""
-        words = [word.replace(f"{folder}{os.sep}", "") for word in self.words]
-        return shlex.join("python" if word == sys.executable else word for word in words)
+        words = ["python" if word == sys.executable else word for word in self.words]
+        return shlex.join(word.replace(f"{folder}{os.sep}", "") for word in words)
 
 
 @dataclasses.dataclass(frozen=True)

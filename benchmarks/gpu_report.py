@@ -17,10 +17,10 @@ BANDWIDTH = 0.8
 AS_FAST, AIM = 1.0, 2.0
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """A Markdown table; the first column to the left, the others to the right."""
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], left: int = 1) -> list[str]:
+    """A Markdown table; the first columns to the left, the others to the right."""
     head = list(head)
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *map(list, rows)]
+    lines = [head, ["---"] * left + ["---:"] * (len(head) - left), *map(list, rows)]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
@@ -241,7 +241,7 @@ def about(content: Content) -> list[str]:
         ["commit", ", ".join(commits) or "-"],
         ["command", f"`{content['command']}`"],
     ]  # fmt: skip
-    return table(["what", "which"], rows)
+    return table(["what", "which"], rows, left=2)
 
 
 def build(content: Content) -> str:
@@ -257,11 +257,11 @@ def build(content: Content) -> str:
     lines = [
         "# A rehearsal on the CPU: no figure means anything" if rehearsal else "# On a card",
         "",
-        "Written by `python benchmarks/gpu.py`; [benchmarks/README.md](../benchmarks/README.md) "
-        "says how it is done and kept fair.",
+        "Written by `python benchmarks/gpu.py`; benchmarks/README.md says how it is done and kept "
+        "fair.",
         "", *about(content), "",
         "## What was run", "",
-        *table(["part", "what", "state", "seconds", "when", "SM clock after"], rows), "",
+        *table(["part", "what", "state", "seconds", "when", "SM clock after"], rows, left=3), "",
     ]  # fmt: skip
     lines += [f"- {name}: {problem}" for name, part in parts.items() if part["state"] == ABSENT
               for problem in part["problems"]]  # fmt: skip

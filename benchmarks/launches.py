@@ -30,39 +30,52 @@ WARM_UP = 70
 
 
 class Watched:
-    """A machine of `snnr.kernels.cuda.device` that notes what it is asked for.
+    """Notes what a machine of `snnr.kernels.cuda.device` is asked for: its `run` and `record` are
+    replaced on the object itself, which stays the one that everybody knows.
 
-    ``launches``: (kernel, milliseconds) of what was launched one by one while ``noting``;
+    ``launches``: (name, event before, event after) of what was launched while ``noting``;
     ``replays``: the host's seconds for each replay of a recording.
     """
 
-    def __init__(self, inner: Any, event: Callable[[], Any] | None) -> None:
-        self.inner = inner
+    def __init__(self, machine: Any, event: Callable[[], Any] | None) -> None:
         self.event = event
         self.noting = False
         self.replays: list[float] = []
         self.recordings = 0
         self.launches: list[tuple[str, Any, Any]] = []
+        self._run, self._record = machine.run, machine.record
+        machine.run, machine.record = self.run, self.record
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def run(self, kernel: Any, grid: Any, block: Any, arguments: tuple[Any, ...]) -> None:
+    def noted(self, name: str, launch: Callable[[], None]) -> None:
         """Launch, between two events where the machine has some."""
         if not self.noting:
-            self.inner.run(kernel, grid, block, arguments)
+            launch()
             return
         before, after = (self.event(), self.event()) if self.event else (None, None)
         if before is not None:
             before.record()
-        self.inner.run(kernel, grid, block, arguments)
+        launch()
         if after is not None:
             after.record()
-        self.launches.append((kernel.name, before, after))
+        self.launches.append((name, before, after))
+
+    def run(self, kernel: Any, grid: Any, block: Any, arguments: tuple[Any, ...]) -> None:
+        """In place of the machine's."""
+        self.noted(kernel.name, lambda: self._run(kernel, grid, block, arguments))
+
+    def library(self, blas: Any) -> None:
+        """Note the products of a library, too."""
+        gemm = blas.gemm
+
+        def product(a: Any, b: Any, out: Any, *more: Any, **named: Any) -> None:
+            name = "cuBLAS " + "x".join(map(str, out.shape))
+            self.noted(name, lambda: gemm(a, b, out, *more, **named))
+
+        blas.gemm = product
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record, and take the time of every replay."""
-        replay = self.inner.record(work)
+        """In place of the machine's: take the time of every replay."""
+        replay = self._record(work)
         self.recordings += 1
 
         def timed() -> None:
@@ -86,7 +99,7 @@ class Watched:
 
 
 def watch() -> Watched:
-    """Put a watched machine in place of the one in use, before anything lies on it.
+    """Watch the machine in use.
 
     Raises
     ------
@@ -94,15 +107,18 @@ def watch() -> Watched:
     """
     from snnr import kernels
     from snnr.kernels.cuda import device
+    from snnr.kernels.cuda.blas import blas
 
     kernels.backend("cuda")
     event = None if device.simulated() else device.cuda.event
     watched = Watched(device.machine(), event)
-    device.use(watched)
+    found = blas()
+    if found is not None:
+        watched.library(found)
     return watched
 
 
-def measure(path: Path, device: str, turns: int, steps: int) -> dict[str, Any]:
+def measure(path: Path, device: str, turns: int, steps: int, warm: int = WARM_UP) -> dict[str, Any]:
     """What a step of the workload costs."""
     watched = watch() if device == "cuda" else None
     from contender import build, nothing
@@ -123,7 +139,7 @@ def measure(path: Path, device: str, turns: int, steps: int) -> dict[str, Any]:
             {"kernel": name, "launches": count, "microseconds": taken}
             for name, count, taken in rows
         ]
-    for index in range(WARM_UP if device == "cuda" else 3):
+    for index in range(warm if device == "cuda" else 3):
         contender.step(index)
     contender.wait()
     if watched is not None:

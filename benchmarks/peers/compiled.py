@@ -26,13 +26,15 @@ class GradRCompiled(GradRForeach):
             self.adam = torch.optim.Adam(others, lr=work.lr, fused=True, capturable=True)
         prior, mu, lr = work.prior, location(work), work.lr
 
-        def fused(
-            steps: Tensor, ws: Tensors, thetas: Tensors, signs: Tensors, grads: Tensors,
-            ms: Tensors, vs: Tensors,
-        ) -> None:  # fmt: skip
-            steps.add_(1)
+        # apart from the update, which would work them out again for every weight
+        def factors(steps: Tensor) -> tuple[Tensor, Tensor]:
             size = (lr / (1 - BETA1**steps)).to(torch.float32)
-            root = (1 - BETA2**steps).sqrt().to(torch.float32)
+            return size, (1 - BETA2**steps).sqrt().to(torch.float32)
+
+        def fused(
+            size: Tensor, root: Tensor, ws: Tensors, thetas: Tensors, signs: Tensors,
+            grads: Tensors, ms: Tensors, vs: Tensors,
+        ) -> None:  # fmt: skip
             for w, theta, sign, grad, m, v in zip(ws, thetas, signs, grads, ms, vs, strict=True):
                 m.lerp_(grad, 1 - BETA1)
                 v.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
@@ -42,13 +44,16 @@ class GradRCompiled(GradRForeach):
                 theta.sub_(move)
                 w.copy_(sign * torch.relu(theta))
 
+        self.factors = torch.compile(factors, dynamic=False)
         self.fused = torch.compile(fused, dynamic=False)
 
     @torch.no_grad()
     def step(self) -> None:
         """One update."""
+        self.steps.add_(1)
+        size, root = self.factors(self.steps)
         grads = [w.grad for w in self.weights]
-        self.fused(self.steps, self.weights, self.theta, self.sign, grads, self.m, self.v)
+        self.fused(size, root, self.weights, self.theta, self.sign, grads, self.m, self.v)
         if self.adam is not None:
             self.adam.step()
 

@@ -131,30 +131,41 @@ class Kernel:
         self.name = name
 
 
+class Library:
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def gemm(self, a: Any, b: Any, out: Any, tf32: bool = False) -> None:
+        self.machine.ran.append(f"gemm {tf32}")
+
+
 def test_launches_are_counted_while_it_is_asked_for() -> None:
     machine = Machine()
     watched = launches.Watched(machine, Event)
-    assert watched.limits == machine.limits
+    library = Library(machine)
+    watched.library(library)
     one, two = Kernel("one"), Kernel("two")
-    watched.run(one, 1, 1, ())
+    machine.run(one, 1, 1, ())
     watched.noting = True
     for kernel in (two, one, two):
-        watched.run(kernel, 1, 1, ())
+        machine.run(kernel, 1, 1, ())
+    library.gemm(None, None, np.zeros((3, 5)), tf32=True)
     watched.noting = False
-    watched.run(one, 1, 1, ())
-    assert machine.ran == ["one", "two", "one", "two", "one"]
-    (first, count, taken), (second, once, less) = watched.by_kernel()
-    assert (first, count, second, once) == ("two", 2, "one", 1)
+    machine.run(one, 1, 1, ())
+    assert machine.ran == ["one", "two", "one", "two", "gemm True", "one"]
+    (first, count, taken), (second, once, less), (third, *_) = watched.by_kernel()
+    assert (first, count, second, once, third) == ("two", 2, "cuBLAS 3x5", 1, "one")
     assert (taken, less) == (pytest.approx(4.0), pytest.approx(2.0))
 
 
 def test_replays_are_timed() -> None:
-    watched = launches.Watched(Machine(), None)
-    replay = watched.record(lambda: None)
+    machine = Machine()
+    watched = launches.Watched(machine, None)
+    replay = machine.record(lambda: None)
     replay()
     replay()
-    assert watched.inner.ran == ["graph", "graph"]
+    assert machine.ran == ["graph", "graph"]
     assert (watched.recordings, len(watched.replays)) == (1, 2)
     watched.noting = True
-    watched.run(Kernel("k"), 1, 1, ())
+    machine.run(Kernel("k"), 1, 1, ())
     assert watched.by_kernel() == [("k", 1, None)]
