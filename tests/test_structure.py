@@ -41,6 +41,7 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.checkpoint",),
     ("snnr.input",),
     ("snnr.training",),
+    ("snnr.sweep",),
     ("snnr.sparse",),
     ("snnr.export",),
     ("snnr.cli",),
@@ -56,6 +57,7 @@ ONLY = {
     "click": ("snnr.cli", True),
     "matplotlib": ("snnr.cli", False),
     "nir": ("snnr.export", False),
+    "distributed": ("snnr.sweep", False),
     "cuda": ("snnr.kernels.cuda", False),
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
