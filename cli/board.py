@@ -114,7 +114,9 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> None:
     if not finished:
         return
     columns = dict.fromkeys(key for row in rows for key in row if key not in _OUTCOME)
-    told = [k for k in columns if k == "method" or len({str(r.get(k)) for r in rows}) > 1]
+    # a setting that only some methods have, with one value, tells nothing that the method does not
+    values = {k: {str(r[k]) for r in rows if r.get(k) is not None} for k in columns}
+    told = [k for k in columns if k == "method" or len(values[k]) > 1]
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in finished:
         groups.setdefault(tuple(str(row.get(key)) for key in told), []).append(row)

@@ -121,5 +121,19 @@ def _pool(scheduler: str | None, jobs: int, threads: int | None) -> "DaskPool | 
 
 
 def _draw(sweep: "Sweep", quiet: bool) -> None:
-    """The curve, where it can be drawn."""
+    """The curve beside the tables, where it can be drawn."""
     note(f"results in {sweep.out / 'results.csv'} and results.h5", quiet)
+    if not sweep.count("finished"):
+        return
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        note("no curve: pip install 'snnr[plot]' draws one", quiet)
+        return
+    from snnr.cli.plot import save_figure
+
+    from snnr.figures import drawn, gather
+
+    done = [sweep.out / row["run"] for row in sweep.rows.values() if row["status"] == "finished"]
+    for _, _, figure in drawn(gather(done), ["tradeoff"]):
+        note(f"curve in {save_figure(figure, sweep.out / 'accuracy.png')}", quiet)

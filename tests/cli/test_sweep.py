@@ -135,9 +135,10 @@ def test_the_summary_has_means_and_spread_by_setting(capsys: pytest.CaptureFixtu
                 "seconds_per_epoch": 2.0, "method": method, "prior": prior, **more}  # fmt: skip
 
     summary([row("grad-r", 0.1, 0.9, form="adam"), row("grad-r", 0.1, 0.92, form="adam"),
-             row("dense", None, 0.95)])  # fmt: skip
+             row("grad-r", 0.2, 0.91, form="adam"), row("dense", None, 0.95)])  # fmt: skip
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0] == ["method", "prior", "form", "seeds", "accuracy", "spread", "connectivity",
+    assert lines[0] == ["method", "prior", "seeds", "accuracy", "spread", "connectivity",
                         "s/epoch"]  # fmt: skip
-    assert lines[1] == ["grad-r", "0.1", "adam", "2", "91.00", "%", "±1.41", "50.00", "%", "2.00"]
-    assert lines[2][:4] == ["dense", "-", "-", "1"]
+    assert lines[1] == ["grad-r", "0.1", "2", "91.00", "%", "±1.41", "50.00", "%", "2.00"]
+    assert lines[2][:3] == ["grad-r", "0.2", "1"]
+    assert lines[3][:3] == ["dense", "-", "1"]
