@@ -114,11 +114,12 @@ def _log_connectivity(axes: Axes, lowest: float) -> None:
 
 
 def tradeoff(runs: Sequence[Run]) -> Figure:
-    """Accuracy against connectivity, a curve for each method, and the Pareto front."""
+    """Accuracy against connectivity, a curve for each method (and network, and so on, where they
+    differ), and the Pareto front."""
     figure, grid = _new(size=(7.4, 4.8))
     axes = grid[0, 0]
     found = points(runs)
-    methods = list(dict.fromkeys(point.method for point in found))
+    curves = list(dict.fromkeys(point.curve for point in found))
     front = pareto(found)
     if len(front) > 1:
         axes.step(
@@ -126,14 +127,15 @@ def tradeoff(runs: Sequence[Run]) -> Figure:
             where="post", color="0.8", linewidth=6, solid_joinstyle="round", zorder=1,
             label="Pareto front",
         )  # fmt: skip
-    for index, method in enumerate(methods):
-        mine = [point for point in found if point.method == method]
+    for index, curve in enumerate(curves):
+        mine = [point for point in found if point.curve == curve]
         axes.errorbar(
             _percent([p.connectivity for p in mine]), _percent([p.accuracy for p in mine]),
             yerr=_percent([p.accuracy_spread for p in mine]),
             xerr=_percent([min(p.connectivity_spread, 0.9 * p.connectivity) for p in mine]),
             color=COLORS[index % len(COLORS)], marker=MARKERS[index % len(MARKERS)],
-            linestyle=DASHES[index % len(DASHES)], markersize=6, capsize=2.5, label=method,
+            linestyle=DASHES[index % len(DASHES)], markersize=6, capsize=2.5,
+            label=printable(curve),
             zorder=3,
         )  # fmt: skip
     lowest = min((100 * p.connectivity for p in found if p.connectivity > 0), default=1.0)

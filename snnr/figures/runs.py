@@ -9,6 +9,7 @@ from typing import Any
 
 from snnr.checkpoint import CHECKPOINT, Record, load_record, located
 from snnr.errors import CheckpointError
+from snnr.training.settings import method_options
 
 #: settings that do not tell one kind of run from another
 _NOT_TOLD = ("seed", "threads", "device", "data_dir", "recipe", "data", "betas", "eps")
@@ -49,10 +50,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone; `label` says what tells them from the others."""
+    """Runs that differ in their seed alone; `label` says what tells them from the others, `curve`
+    what of that is no setting of the method: the settings of one curve share it."""
 
     label: str
-    method: str
+    curve: str
     runs: tuple[Run, ...]
 
     def mean(self, column: str) -> tuple[list[Any], list[float], list[float]]:
@@ -71,7 +73,7 @@ class Point:
     """Accuracy and connectivity (0..1) at the end, mean and standard deviation over seeds."""
 
     label: str
-    method: str
+    curve: str
     seeds: int
     accuracy: float
     accuracy_spread: float
@@ -129,6 +131,7 @@ def _short(value: Any) -> str:
 def groups(runs: Sequence[Run]) -> list[Group]:
     """Runs by their settings, in the order of their methods and settings."""
     settings = [_settings(run) for run in runs]
+    options = method_options()
     keys = dict.fromkeys(key for mine in settings for key in mine)
     # a setting that only some methods have, with one value, tells nothing that the method does not
     values = {key: {mine[key] for mine in settings if key in mine} for key in keys}
@@ -139,9 +142,11 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     found = []
     for same, mates in members.items():
         mine = dict(same)
-        told = [f"{k.replace('_', '-')} {mine[k]}" for k in differing if k in mine]
-        found.append(Group(", ".join([mates[0].method, *told]), mates[0].method, tuple(mates)))
-    return sorted(found, key=lambda group: (group.method, -_connectivity(group)))
+        told = {k: f"{k.replace('_', '-')} {mine[k]}" for k in differing if k in mine}
+        work = [text for key, text in told.items() if key not in options]
+        label, curve = (", ".join([mates[0].method, *texts]) for texts in (told.values(), work))
+        found.append(Group(label, curve, tuple(mates)))
+    return sorted(found, key=lambda group: (group.curve, -_connectivity(group)))
 
 
 def _connectivity(group: Group) -> float:
@@ -149,14 +154,14 @@ def _connectivity(group: Group) -> float:
 
 
 def points(runs: Sequence[Run]) -> list[Point]:
-    """One point for each setting, those of a method together, the densest first."""
+    """One point for each setting, those of a curve together, the densest first."""
     found = []
     for group in groups(runs):
         accuracy = [float(run.column("test_accuracy")[-1]) for run in group.runs]
         connectivity = [run.record.connectivity for run in group.runs]
         found.append(
             Point(
-                group.label, group.method, len(group.runs), statistics.fmean(accuracy),
+                group.label, group.curve, len(group.runs), statistics.fmean(accuracy),
                 _spread(accuracy), statistics.fmean(connectivity), _spread(connectivity),
             )
         )  # fmt: skip

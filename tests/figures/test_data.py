@@ -21,6 +21,7 @@ def test_a_sweep_is_grouped_by_setting_with_means_over_seeds(sweep_folder: Path)
         "dense", "grad-r, prior 0.05", "grad-r, prior 0.5",
     ]  # fmt: skip
     found = points(runs)
+    assert [point.curve for point in found] == ["dense", "grad-r", "grad-r"]
     assert [point.seeds for point in found] == [2, 2, 2]
     mine = [run for run in runs if "-prior0.05-" in run.name]
     accuracy = [run.record.accuracy for run in mine]
