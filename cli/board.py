@@ -43,11 +43,16 @@ class Board(Follower):
             self._line(f"{name}: warning: {event['text']}")
         else:
             state = self._running.setdefault(name, {"since": time.monotonic()})
+            if kind == "epoch":
+                state.pop("steps", None)
             state.update(event)
             if kind == "epoch" and not self.terminal:
                 self._line(f"{name}: {self._state(sweep, name, state)}")
         if self.terminal and (kind not in ("step", "epoch") or time.monotonic() >= self._due):
             self._draw(sweep)
+
+    def end(self, sweep: Sweep) -> None:
+        self._clear()
 
     def stopping(self) -> None:
         # inside of a signal handler, where the stream may be busy with another line
@@ -69,9 +74,10 @@ class Board(Follower):
         )
 
     def _state(self, sweep: Sweep, name: str, state: Mapping[str, Any]) -> str:
-        text = f"epoch {state.get('epoch', 0)}/{sweep.rows[name]['epochs']}"
+        done, epochs = state.get("epoch", 0), sweep.rows[name]["epochs"]
+        text = f"epoch {done}/{epochs}"
         if "steps" in state and self.terminal:
-            text += f" step {state['step']}/{state['steps']}"
+            text = f"epoch {done + 1}/{epochs} step {state['step']}/{state['steps']}"
         if "test_accuracy" in state:
             text += f"  {percent(state['test_accuracy'])} at {percent(state['connectivity'])}"
         return text

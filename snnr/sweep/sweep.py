@@ -33,6 +33,9 @@ class Follower:
     def event(self, sweep: "Sweep", name: str, event: Mapping[str, Any]) -> None:
         """Something happened in a run: started, step, epoch, warning, finished, stopped, failed."""
 
+    def end(self, sweep: "Sweep") -> None:
+        """Nothing more happens: all is done, or the sweep was interrupted."""
+
     def stopping(self) -> None:
         """A signal asks to stop; the runs that are under way are saved first."""
 
@@ -87,8 +90,11 @@ class Sweep:
             left = [run for run in self.runs if self.rows[run.name]["status"] != "finished"]
             self.write()
             follower.begin(self, left)
-            if left:
-                pool.run(left, self.out, tell, stop)
+            try:
+                if left:
+                    pool.run(left, self.out, tell, stop)
+            finally:
+                follower.end(self)
             try:
                 stop.heed()
             except Stopped as stopped:

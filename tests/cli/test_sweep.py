@@ -109,6 +109,8 @@ def test_a_table_on_a_terminal_and_lines_elsewhere(
         board.event(sweep, name, {"event": "step", "epoch": 1, "step": 3, "steps": 4})
         board._due = 0.0
         board.event(sweep, name, row)
+        board._due = 0.0
+        board.event(sweep, name, {"event": "step", "epoch": 2, "step": 1, "steps": 4})
         board.event(sweep, name, {"event": "warning", "text": "odd\x1b[1m"})
         board.event(sweep, name, {"event": "failed", "error": "lost"})
         told = "".join(said)
@@ -118,8 +120,11 @@ def test_a_table_on_a_terminal_and_lines_elsewhere(
         assert f"[0/2] {name} failed: lost" in told
         if terminal:
             assert "0 of 2 finished, 1 running, 1 waiting, 0 failed" in told
-            assert f"\n  {name}  epoch 2/5 step 3/4  50.00 % at 25.00 %" in told
+            assert f"\n  {name}  epoch 2/5  50.00 % at 25.00 %" in told
+            assert f"\n  {name}  epoch 3/5 step 1/4  50.00 % at 25.00 %" in told
             assert "\x1b[1A\x1b[J" in told
+            board.end(sweep)
+            assert said.pop() == "\r\x1b[J"
         else:
             assert f"{name}: epoch 2/5  50.00 % at 25.00 %\n" in told
             assert "\x1b" not in told
