@@ -10,6 +10,9 @@ import click
 #: command -> (module, one line of help); listed here so that the overview imports no command
 COMMANDS = {
     "train": ("snnr.cli.train", "Train and prune a network."),
+    "sweep": ("snnr.cli.sweep", "Train with many settings and seeds; compare."),
+    "plot": ("snnr.cli.plot", "Draw the figures of runs and sweeps."),
+    "report": ("snnr.cli.report", "One HTML page about runs and sweeps."),
     "eval": ("snnr.cli.eval", "Accuracy, loss, connectivity, firing rates and operations."),
     "inspect": ("snnr.cli.inspect", "What is inside a checkpoint, layer by layer."),
     "bench": ("snnr.cli.bench", "Time training and inference on this machine."),

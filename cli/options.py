@@ -16,16 +16,27 @@ _FLAGS = {
     "timesteps": ("-T", "--timesteps"),
     "augment": ("--augment/--no-augment",),
 }
+_FLAGS_ALONE = ("augment",)
 _METAVARS = {"limit_train": "N"}
 
 
 def run_options(function: Command) -> Command:
     """An option for every setting of a run and of the methods; None where it is not given."""
+    return _options(function)
+
+
+def grid_options(function: Command) -> Command:
+    """The same, but each may be given several times: a tuple of values. A flag has one value."""
+    return _options(function, multiple=True)
+
+
+def _options(function: Command, **more: Any) -> Command:
     made = []
     for one in run_fields():
-        made.append(_run_option(one))
+        made.append(_run_option(one, **({} if one.name in _FLAGS_ALONE else more)))
         if one.name == "method":
-            made += [_method_option(name, *owners) for name, owners in method_options().items()]
+            options = method_options().items()
+            made += [_method_option(name, *owners, **more) for name, owners in options]
     for option in reversed(made):
         function = option(function)
     return function
@@ -43,12 +54,12 @@ def _flags(name: str) -> tuple[str, ...]:
     return _FLAGS.get(name, ("--" + name.replace("_", "-"),))
 
 
-def _run_option(one: Field[Any]) -> Command:
+def _run_option(one: Field[Any], **more: Any) -> Command:
     about = one.metadata
     default = about["default_text"] or short(one.default)
     arguments: dict[str, Any] = {
         "default": None, "metavar": _METAVARS.get(one.name),
-        "help": f"{about['help']}  [default: {default}]",
+        "help": f"{about['help']}  [default: {default}]", **more,
     }  # fmt: skip
     if about["names"]:
         arguments["type"] = Names(about["names"], about["other"])
@@ -57,7 +68,7 @@ def _run_option(one: Field[Any]) -> Command:
     return click.option(*_flags(one.name), one.name, **arguments)
 
 
-def _method_option(name: str, *owners: tuple[str, Field[Any]]) -> Command:
+def _method_option(name: str, *owners: tuple[str, Field[Any]], **more: Any) -> Command:
     """One option for a setting that several methods may have.
 
     Bounds in which they agree are checked here; the method's record checks all of them.
@@ -67,7 +78,7 @@ def _method_option(name: str, *owners: tuple[str, Field[Any]]) -> Command:
     only = "" if len(methods) == len(METHODS) else f"  [{', '.join(methods)}]"
     defaults = "/".join(dict.fromkeys(short(one.default) for one in fields))
     text = f"{fields[0].metadata['help']}{only}  [default: {defaults}]"
-    return click.option(*_flags(name), name, default=None, help=text, type=_kind(fields))
+    return click.option(*_flags(name), name, default=None, help=text, type=_kind(fields), **more)
 
 
 def _kind(fields: list[Field[Any]]) -> click.ParamType:

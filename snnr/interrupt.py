@@ -53,6 +53,11 @@ class Stop:
         """Whether there is a wish."""
         return self._number is not None
 
+    def request(self, number: int = signal.SIGTERM) -> None:
+        """A wish without a signal, from any thread; it changes nothing when there is one."""
+        if self._number is None:
+            self._receive(number, None)
+
     def heed(self) -> None:
         """Raise `Stopped` when there is a wish."""
         if self._number is None:

@@ -16,6 +16,10 @@ NAME = ".lock"
 _LENGTH = 200  # bytes of the note inside of it
 
 
+class InUseError(SnnrError):
+    """Another process holds the folder."""
+
+
 def try_lock(handle: int) -> bool:
     """Lock an open file for this process, until it is closed; False when another has it.
 
@@ -44,7 +48,8 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    SnnrError : another process holds it, or it cannot be written to.
+    InUseError : another process holds it.
+    SnnrError : it cannot be written to.
     """
     created = _create(folder)
     try:
@@ -87,7 +92,7 @@ def _acquire(folder: Path) -> int:
         if not try_lock(handle):
             holder = printable(_note(handle))
             os.close(handle)
-            raise SnnrError(
+            raise InUseError(
                 f"{folder} is in use by {holder or 'another process'}: wait until it ends, or "
                 "choose another folder with --out"
             )

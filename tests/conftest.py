@@ -67,3 +67,17 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(tiny_file: Path) -> Dataset:
     return snnr.data.load(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def sweep_folder(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of three settings, two seeds each: 64 - 8 - 4 on `tiny_file`."""
+    out = tmp_path_factory.mktemp("sweep")
+    axes = {"method": ["grad-r", "dense"], "prior": [0.05, 0.5], "seed": [0, 1]}
+    fixed = {"epochs": 2, "timesteps": 2, "limit_train": 100, "batch_size": 20, "lr": 0.01}
+    from snnr.sweep import plan
+    from snnr.sweep.job import execute
+
+    for run in plan(str(tiny_file), axes, net="fc8-lif-fc4-lif", device="cpu", **fixed):
+        assert execute(run.config, out / run.name, lambda event: None)["event"] == "finished"
+    return out

@@ -41,6 +41,9 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.checkpoint",),
     ("snnr.input",),
     ("snnr.training",),
+    ("snnr.sweep",),
+    ("snnr.figures",),
+    ("snnr.report",),
     ("snnr.sparse",),
     ("snnr.export",),
     ("snnr.cli",),
@@ -54,8 +57,9 @@ RUNTIME = {"numpy", "numba", "llvmlite", "scipy", "h5py"}
 #: third-party packages of one room alone, and whether they may be imported at its top level
 ONLY = {
     "click": ("snnr.cli", True),
-    "matplotlib": ("snnr.cli", False),
+    "matplotlib": ("snnr.figures", False),
     "nir": ("snnr.export", False),
+    "distributed": ("snnr.sweep", False),
     "cuda": ("snnr.kernels.cuda", False),
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
@@ -267,7 +271,8 @@ def test_numpy_above_the_kernels_would_be_seen(source: str) -> None:
         ("snnr.data.extra", "from snnr.interrupt import x", "knows nothing"),
         ("snnr.tensor", "import torch", "does not depend on"),
         ("snnr.training", "import click", "only snnr.cli"),
-        ("snnr.cli.extra", "import matplotlib.pyplot as plt", "inside a function"),
+        ("snnr.figures.extra", "import matplotlib.pyplot as plt", "inside a function"),
+        ("snnr.cli.extra", "def f():\n    import matplotlib", "only snnr.figures uses"),
         ("snnr.export.nir", "import nir", "inside a function"),
         ("snnr.optim.base", "from numba import cuda", "outside"),
         ("snnr.data.extra", "import pickle", "unpickled"),
@@ -286,7 +291,7 @@ def test_the_test_sees_what_is_wrong(module: str, source: str, told: str) -> Non
     ("module", "source"),
     [
         ("snnr.nn.extra", "from . import base\nfrom .base import Layer\nfrom ..tensor import T"),
-        ("snnr.cli.extra", "def f():\n    import matplotlib\n    from snnr import Trainer"),
+        ("snnr.figures.extra", "def f():\n    import matplotlib\n    from snnr import Trainer"),
         ("snnr.export.nir", "def f():\n    import nir"),
         ("snnr.kernels.cuda.lif", "from numba import cuda"),
         ("snnr.checkpoint.writer", "from snnr import __version__"),

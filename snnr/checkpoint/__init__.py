@@ -8,8 +8,10 @@ from snnr.checkpoint.layout import FORMAT, VERSION
 from snnr.checkpoint.reader import (
     CHECKPOINT,
     Checkpoint,
+    Record,
     StoredNetwork,
     load,
+    load_record,
     load_sparse,
     located,
 )
@@ -20,10 +22,12 @@ __all__ = [
     "FORMAT",
     "VERSION",
     "Checkpoint",
+    "Record",
     "SparseWeight",
     "StoredNetwork",
     "check",
     "load",
+    "load_record",
     "load_sparse",
     "located",
     "save",

@@ -145,6 +145,42 @@ def _share(source: Source, group: h5py.Group, name: str, required: bool = True) 
 
 
 @dataclass(eq=False)
+class Record:
+    """What a file tells of a training, for whoever needs neither network nor optimizer; as in
+    `Checkpoint`."""
+
+    path: Path
+    config: dict[str, Any]
+    history: dict[str, Any]
+    epoch: int
+    step: int
+    accuracy: float | None
+    connectivity: float
+    created: str
+
+
+def load_record(path: str | os.PathLike[str], limit: int | None = None) -> Record:
+    """Read settings and history alone; the digests of all else are left alone. Raises as `load`."""
+    file = located(path)
+    with opened(file, CheckpointError, "checkpoint", limit) as source:
+        version, digest = _begin(source)
+        root = source.root
+        found = Record(
+            path=file,
+            config=_config(source),
+            history=read_history(source),
+            epoch=layout.read_natural(source, root, "epoch"),
+            step=layout.read_natural(source, root, "step"),
+            accuracy=_share(source, root, "accuracy", required=False),
+            connectivity=_share(source, root, "connectivity"),
+            created=source.attribute(root, "created", str),
+        )
+        if version >= 2:
+            digest.check(leave_out=("network", "optimizer", "rng"))
+        return found
+
+
+@dataclass(eq=False)
 class StoredNetwork:
     """A network as it is stored, for whoever needs no dense weights.
 

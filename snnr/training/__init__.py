@@ -1,6 +1,7 @@
 """Training: one step, the loop around it, evaluation, and whole runs from settings."""
 
 from snnr.training.callback import Callback
+from snnr.training.callbacks import JsonLines, TensorBoard
 from snnr.training.evaluation import Evaluation, evaluate
 from snnr.training.losses import LOSSES
 from snnr.training.run import resume, start
@@ -11,7 +12,9 @@ __all__ = [
     "LOSSES",
     "Callback",
     "Evaluation",
+    "JsonLines",
     "RunSettings",
+    "TensorBoard",
     "Trainer",
     "evaluate",
     "resume",

@@ -100,7 +100,7 @@ def resume(
     """
     chosen = kernels.resolve(device)
     found = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint, chosen)
-    _compare(found.path, found.config, asked or {})
+    compare(found.path, found.config, asked or {})
     config = found.config
     if not isinstance(config.get("dataset"), str):
         raise ConfigError(
@@ -113,8 +113,13 @@ def resume(
     return Trainer.resume(found, images, epochs=epochs, callbacks=callbacks)
 
 
-def _compare(path: Path, config: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Refuse settings that are not those of the run."""
+def compare(path: Path, config: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse settings (None: no expectation) that are not those of the run at `path`.
+
+    Raises
+    ------
+    ConfigError : the first one that differs.
+    """
     fixed = [one.name for one in run_fields() if one.metadata["fixed"]]
     for key in ("dataset", *method_options(), *fixed, "recipe"):
         value = asked.get(key)

@@ -102,6 +102,7 @@ class Trainer:
         self._step = Step(network, optimizer, loss_function(loss), self.samples.train.device)
         self.state = TrainingState(seed, self._step.tally)
         self._evaluation_batch: int | None = None
+        self._stop: Stop | None = None  # of the `fit` that runs
         self._saved = False  # whether `checkpoint` holds this training
 
     @classmethod
@@ -201,6 +202,7 @@ class Trainer:
             probe(self.checkpoint)
         self.optimizer.begin(self.network, self.epochs * self.batches)
         with Stop(self._announce_stop) as stop:
+            self._stop = stop
             try:
                 while self.epoch < self.epochs:
                     self._run_epoch(stop)
@@ -208,7 +210,15 @@ class Trainer:
                         stop.heed()
             except Stopped as stopped:
                 self._interrupted(stopped.signal)
+            finally:
+                self._stop = None
         return self.history
+
+    def stop(self) -> None:
+        """Ask a `fit` that runs to save and stop after its step, as SIGTERM does: for callbacks and
+        other threads."""
+        if self._stop is not None:
+            self._stop.request()
 
     def evaluate(self) -> Evaluation:
         """Loss, accuracy and activity on the test images."""
