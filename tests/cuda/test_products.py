@@ -181,6 +181,18 @@ def test_more_than_a_word_can_count(paper: Paper, rows: int) -> None:
     assert all(name.endswith("_wide") == (rows > 1 << 31) for name in names)
 
 
+@pytest.mark.parametrize("side", [1000, 40_000])
+def test_images_longer_than_half_a_word_holds(paper: Paper, side: int) -> None:
+    x, w, y = memory(1, 1, side, 2), memory(1, 3, 2, 3), memory(1, 1, side, 3)
+    same = ((1, 1), (0, 1))
+    OPERATIONS["conv2d"](x, w, None, *same, y)
+    OPERATIONS["conv2d_input_grad"](y, w, *same, x)
+    OPERATIONS["conv2d_weight_grad"](x, y, *same, w)
+    names = [launched.kernel.name for launched in paper.launched if "gemm" in launched.kernel.name]
+    assert len(names) == 3
+    assert all(name.endswith("_wide") == (side > 1000) for name in names)
+
+
 def conv_of_the_paper(paper: Paper) -> dict[str, Launched]:
     """The 256 to 256 channels of cifar10_conv, and a large dense layer."""
     x, w = memory(16 * 8, 32, 32, 256, dtype=np.uint8), memory(3, 3, 256, 256)

@@ -27,6 +27,11 @@ def _size(images: Memory) -> Pair:
     return images.shape[1], images.shape[2]
 
 
+def _reach(x: Memory, w: Memory, padding: Pair) -> int:
+    """What no coordinate of a pixel that a window meets is beyond, in either direction."""
+    return max(_size(x)) + 2 * max(padding) + max(w.shape[:2])
+
+
 def _pixels(
     images: tuple[int, ...], size: Pair, stride: Pair, padding: Pair, word: Any
 ) -> tuple[Any, ...]:
@@ -51,7 +56,7 @@ def conv2d(
 ) -> None:  # fmt: skip
     """out[N, H', W', O] = x[N, H, W, C] * w[kh, kw, C, O] + bias[O]."""
     outputs = w.shape[3]
-    word = word_for(x, w, out)
+    word = word_for(x, w, out, side=_reach(x, w, padding))
     left = Operand(
         x, Side(maps.pixels(word), maps.taps(word), windowed=True),
         _pixels(x.shape, _size(out), stride, padding, word),
@@ -95,7 +100,7 @@ def conv2d_input_grad(
     """dx[N, H, W, C] from dy[N, H', W', O]."""
     (_, kernel, channels, outputs) = w.shape
     (images, height, width, _) = dx.shape
-    word = word_for(dy, w, dx)
+    word = word_for(dy, w, dx, side=_reach(dx, w, padding))
     tap = channels * outputs
     for v in phases(height, w.shape[0], stride[0], padding[0]):
         for h in phases(width, kernel, stride[1], padding[1]):
@@ -128,7 +133,7 @@ def conv2d_weight_grad(
 ) -> None:
     """dw[kh, kw, C, O] from x[N, H, W, C] and dy[N, H', W', O]."""
     outputs = dw.shape[3]
-    word = word_for(x, dy, dw)
+    word = word_for(x, dy, dw, side=_reach(x, dw, padding))
     left = Operand(
         x, Side(maps.taps(word), maps.pixels(word), windowed=True, along=False),
         _taps(x.shape, dw.shape[1], word),

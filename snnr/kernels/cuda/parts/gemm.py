@@ -7,7 +7,7 @@ once per step. Rows outside of the matrix repeat the last one: what they give is
 Which entry lies where, the maps say (`maps`). Indices are words of 32 bits, unsigned, relative to a
 base of 64: with signed ones the compiler makes neither wide loads nor ends with 128 registers.
 
-Spikes pass over weights that are not finite: a slice that has such a weight is added up by
+Absent spikes pass over weights that are not finite: a slice that has such a weight is added up by
 selection, all others by multiply-add.
 """
 
@@ -62,27 +62,47 @@ def _multiply(tile: Tile, dtype: Any, selecting: bool) -> Any:
     return function(multiply, forceinline=True)
 
 
+def _halves(word: Any) -> tuple[Any, Any]:
+    """How far to shift for the upper half of a word, and a mask of its lower half."""
+    bits = 4 * np.dtype(word).itemsize
+    return word(bits), word((1 << bits) - 1)
+
+
+@cache
+def _spot(word: Any) -> Any:
+    """Device function: the place (y, x) in one word, so that a sum of places is one addition. A
+    negative x borrows from y, which does no harm: such a place is outside already."""
+    half = _halves(word)[0]
+
+    def spot(y: Any, x: Any) -> Any:
+        return word(word(word(y) << half) + word(np.int64(np.int32(x))))
+
+    return function(spot, forceinline=True)
+
+
 @cache
 def _fetch(side: Side, loads: int, word: Any) -> Any:
     """Device function: what lies at a thread's entries of one term, and which of these there are,
     as bits. Nobody looks at the values before they are stored: until then loads are under way."""
     at, windowed = side.deep.at, side.windowed
+    spot, half, lower = _spot(word), *_halves(word)
 
     def fetch(x: Any, base: Any, shape: Any, rest: Any, window: Any, term: Any, depth: Any,
-              words: Any, ys: Any, xs: Any, values: Any) -> Any:  # fmt: skip
+              words: Any, spots: Any, values: Any) -> Any:  # fmt: skip
         nowhere, bits = word(0), np.uint32(0)
-        deep, y, x_ = at(shape, rest, term)
+        deep, down, across = at(shape, rest, term)
+        mine = spot(down, across)
         inside = term < depth
         for i in range(loads):
-            # words of rows change by nothing, which the compiler does not know: it keeps them, and
-            # does not work them out again for every slice
-            words[i] = word(words[i] + word(window[2]))
             fits = inside
             if windowed:
-                ys[i] = np.uint32(ys[i] + window[2])
-                xs[i] = np.uint32(xs[i] + window[2])
-                fits = fits & (np.uint32(y + ys[i]) < window[0])
-                fits = fits & (np.uint32(x_ + xs[i]) < window[1])
+                # places of rows change by nothing, which the compiler does not know: it keeps them
+                # and does not divide again for every slice
+                words[i] = word(words[i] + word(window[2]))
+                spots[i] = word(spots[i] + word(window[2]))
+                place = word(mine + spots[i])
+                fits = fits & (word(place >> half) < word(window[0]))
+                fits = fits & (word(place & lower) < word(window[1]))
                 bits = np.uint32(bits | np.uint32(np.uint32(fits) << np.uint32(i)))
             values[i] = x[base + np.uint64(word(deep + words[i]) if fits else nowhere)]
         return bits if windowed else np.uint32(0xFFFFFFFF if inside else 0)
@@ -153,7 +173,10 @@ def product(
     fetch_a, fetch_b = _fetch(left, loads_a, word), _fetch(right, loads_b, word)
     store_a = _store(loads_a, step, dtype, spikes)
     store_b = _store(loads_b, step, dtype, False)
+    spot = _spot(word)
     raw: Any = np.uint8 if spikes else dtype
+    # where terms lie along rows the other operand is weights; in a weight gradient it is not
+    passing = spikes and along_a
     multiply, select = _multiply(tile, dtype, False), _multiply(tile, dtype, True)
 
     def gemm(a: Any, b: Any, extra: Any, count: Any, out: Any, size: Any, a_outer: Any,
@@ -167,11 +190,9 @@ def product(
         a_next = cuda.local.array(loads_a, raw)
         b_next = cuda.local.array(loads_b, dtype)
         a_word = cuda.local.array(loads_a, word)
-        a_y = cuda.local.array(loads_a, np.uint32)
-        a_x = cuda.local.array(loads_a, np.uint32)
+        a_spot = cuda.local.array(loads_a, word)
         b_word = cuda.local.array(loads_b, word)
-        b_y = cuda.local.array(loads_b, np.uint32)
-        b_x = cuda.local.array(loads_b, np.uint32)
+        b_spot = cuda.local.array(loads_b, word)
         zero = dtype(0)
 
         t = np.uint32(cuda.threadIdx.x)
@@ -202,10 +223,12 @@ def product(
             b_term, b_n = np.uint32(t // copy_lanes), np.uint32(t % copy_lanes)
         for i in range(loads_a):
             row = np.uint32(a_m + np.uint32(i * step))
-            a_word[i], a_y[i], a_x[i] = outer_a_at(a_outer, a_rest, row if row < last_m else last_m)
+            a_word[i], y, x = outer_a_at(a_outer, a_rest, row if row < last_m else last_m)
+            a_spot[i] = spot(y, x)
         for i in range(loads_b):
             row = np.uint32(b_n + np.uint32(i * step))
-            b_word[i], b_y[i], b_x[i] = outer_b_at(b_outer, b_rest, row if row < last_n else last_n)
+            b_word[i], y, x = outer_b_at(b_outer, b_rest, row if row < last_n else last_n)
+            b_spot[i] = spot(y, x)
         a_to = np.uint32(np.uint32(a_term * line_a) + a_m)
         b_to = np.uint32(np.uint32(b_term * line_b) + b_n)
 
@@ -216,7 +239,7 @@ def product(
         for i in range(sums):
             acc[i] = zero
         found = np.uint32(0)
-        if spikes:
+        if passing:
             if t < two32:
                 odd[t] = np.uint32(0)
             if counted:
@@ -228,13 +251,13 @@ def product(
         # round 0 copies the first slice; round s multiplies slice s - 1 and copies slice s
         a_from, b_from = t_m, t_n
         if slices > s:
-            a_bits = fetch_a(a, a_base, a_deep, a_deep_rest, window, a_term, depth, a_word, a_y,
-                             a_x, a_next)  # fmt: skip
-            b_bits = fetch_b(b, b_base, b_deep, b_deep_rest, window, b_term, depth, b_word, b_y,
-                             b_x, b_next)  # fmt: skip
+            a_bits = fetch_a(a, a_base, a_deep, a_deep_rest, window, a_term, depth, a_word,
+                             a_spot, a_next)  # fmt: skip
+            b_bits = fetch_b(b, b_base, b_deep, b_deep_rest, window, b_term, depth, b_word,
+                             b_spot, b_next)  # fmt: skip
             found = store_a(a_next, a_bits, a_m, last_m, a_shared, a_to)
             special = store_b(b_next, b_bits, b_n, last_n, b_shared, b_to)
-            if spikes and special != zero32:
+            if passing and special != zero32:
                 odd[0] = one32
         cuda.syncthreads()
         while s < slices:
@@ -242,12 +265,12 @@ def product(
             half = np.uint32(s & one32)
             a_term = np.uint32(a_term + tile_k)
             b_term = np.uint32(b_term + tile_k)
-            a_bits = fetch_a(a, a_base, a_deep, a_deep_rest, window, a_term, depth, a_word, a_y,
-                             a_x, a_next)  # fmt: skip
-            b_bits = fetch_b(b, b_base, b_deep, b_deep_rest, window, b_term, depth, b_word, b_y,
-                             b_x, b_next)  # fmt: skip
+            a_bits = fetch_a(a, a_base, a_deep, a_deep_rest, window, a_term, depth, a_word,
+                             a_spot, a_next)  # fmt: skip
+            b_bits = fetch_b(b, b_base, b_deep, b_deep_rest, window, b_term, depth, b_word,
+                             b_spot, b_next)  # fmt: skip
             selecting = False
-            if spikes:
+            if passing:
                 selecting = odd[one32 - half] == s
             if selecting:
                 for d in range(steps):
@@ -268,7 +291,7 @@ def product(
             b_now = np.uint32(b_to + np.uint32(half * half_b))
             seen_now = store_a(a_next, a_bits, a_m, last_m, a_shared, a_now)
             special = store_b(b_next, b_bits, b_n, last_n, b_shared, b_now)
-            if spikes:
+            if passing:
                 found = np.uint32(found + seen_now)
                 if special != zero32:
                     odd[half] = np.uint32(s + one32)

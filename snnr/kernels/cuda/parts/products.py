@@ -15,8 +15,8 @@ from snnr.kernels.cuda.parts import halves, maps
 from snnr.kernels.cuda.parts.gemm import ADDED, BIASED, MASKED, PART, SCALED, Side
 from snnr.kernels.cuda.parts.tiles import cut
 
-#: entries of an array whose places fit into 32 bits
-NEAR = 1 << 31
+#: entries of an array whose places fit into 32 bits, and sides of an image that do into 16
+NEAR, SHORT_SIDE = 1 << 31, 1 << 15
 
 
 class Operand(NamedTuple):
@@ -43,9 +43,10 @@ class Finish(NamedTuple):
     extra: Memory | None = None
 
 
-def word_for(*operands: Memory) -> Any:
-    """The type of places within arrays."""
-    return np.uint32 if all(o.size < NEAR for o in operands) else np.uint64
+def word_for(*operands: Memory, side: int = 0) -> Any:
+    """The type of places within arrays, and of images that reach as far as `side`."""
+    near = side < SHORT_SIDE and all(o.size < NEAR for o in operands)
+    return np.uint32 if near else np.uint64
 
 
 def written_rows(x: Memory, stride: int, word: Any) -> Operand:
