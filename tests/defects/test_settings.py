@@ -193,7 +193,7 @@ def test_chunks_of_another_rank_than_the_shape_are_refused(tmp_path: Path) -> No
     content = path.read_bytes()
     space = struct.pack("<BBB5xQQQ", 1, 3, 1, 6, 3, 4)
     assert content.count(space) == 1
-    path.write_bytes(content.replace(space, bytes([1, 2]) + space[2:]))
+    path.write_bytes(content.replace(space, bytes([1, 2, 0]) + space[3:]))
     with pytest.raises(snnr.DataError, match=r"/x_train has chunks of \(6, 3, 4\)"):
         snnr.data.load(path)
 
