@@ -233,7 +233,8 @@ def _labels(value: Any, what: str) -> NDArray[np.int64]:
 def _count(value: Any, what: str) -> int:
     n = np.asarray(value)
     if n.dtype.kind not in "iu" or n.size != 1 or int(n.ravel()[0]) < 1:
-        raise DataError(f"{what} (={value!r}) must be one whole number, at least 1")
+        told = " ".join(repr(value).split())[:80]  # an array's has lines
+        raise DataError(f"{what} (={printable(told)}) must be one whole number, at least 1")
     return int(n.ravel()[0])
 
 

@@ -38,7 +38,7 @@ def columns(history: Mapping[str, Any]) -> dict[str, Any]:
         check_name(name, "column of the history")
         if isinstance(value, Mapping):
             for layer in value:
-                check_name(layer, f"layer in the history's {name}")
+                check_name(layer, f"layer in the history's {name!r}")
             found[name] = {k: column(v, f"{name}/{k}") for k, v in value.items()}
         else:
             found[name] = column(value, name)

@@ -127,6 +127,8 @@ class Source:
         if any(code not in chunks.FILTERS for code in filters):
             self.fail(where, "is stored with filters other than gzip, shuffle and fletcher32")
         if chunk:
+            if len(chunk) != len(shape):
+                self.fail(where, f"has chunks of {chunk}, which do not cover {list(shape)}")
             if _product(chunk) > max(_product(shape), _MAX_CHUNK):
                 self.fail(where, f"has chunks of {chunk}, larger than the whole")
             if chunks.count(shape, chunk) > _MAX_CHUNKS:

@@ -11,10 +11,10 @@ on (`OMP_NUM_THREADS` does not count). The number in use can be lowered later, a
 belongs to the *calling Python thread*: another thread starts with the whole pool.
 
 A forked child inherits the pool without its threads. TBB and workqueue notice and start new ones;
-GNU OpenMP ends the child. Numba has TBB end its threads before a fork, which it cannot while
-another living Python thread has computed with it: the child may then inherit one of TBB's own locks from a
-thread that it has not got, and wait for it for ever (seen in `market::register_client`, in one fork
-of about 80 beside a thread that computed). Who has computed cannot be told, so beside other Python
+GNU OpenMP ends the child. Numba has TBB end its threads before a fork, which it cannot do while
+another living thread has computed with it: the child may then inherit one of TBB's own locks from a
+thread that it has not got, and wait for it for ever (seen in `market::register_client`, in one of
+80 forks beside a thread that computed). Who has computed cannot be told, so beside other Python
 threads the operations are replaced by an error (`refuse_after_fork`), as they are under OpenMP.
 Locks that a thread may hold for long are taken around a fork, so that no child inherits one that
 nobody will release.

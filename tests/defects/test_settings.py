@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import snnr.data
 from snnr.data import Dataset
 
 import snnr
@@ -178,3 +180,36 @@ def test_a_chunk_that_is_longer_than_its_shape_says_stays_in_its_buffer(tmp_path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "expected 1280" in done.stdout
+
+
+def test_chunks_of_another_rank_than_the_shape_are_refused(tmp_path: Path) -> None:
+    """A byte of the shape's rank changed; it was an error of Python's own."""
+    path = tmp_path / "own.h5"
+    labels = np.zeros(6, np.uint8)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x_train", data=np.zeros((6, 3, 4), np.uint8), compression="gzip")
+        file["x_test"] = np.zeros((6, 3, 5), np.uint8)
+        file["y_train"] = file["y_test"] = labels
+    content = path.read_bytes()
+    space = struct.pack("<BBB5xQQQ", 1, 3, 1, 6, 3, 4)
+    assert content.count(space) == 1
+    path.write_bytes(content.replace(space, bytes([1, 2, 0]) + space[3:]))
+    with pytest.raises(snnr.DataError, match=r"/x_train has chunks of \(6, 3, 4\)"):
+        snnr.data.load(path)
+
+
+@pytest.mark.parametrize("value", [np.zeros((2, 2), "u1"), np.zeros(500, "i8"), np.array(0)])
+def test_a_number_of_classes_that_is_none_is_told_in_one_line(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "own.npz"
+    images, labels = np.zeros((2, 3, 3), np.uint8), np.zeros(2, np.uint8)
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels, classes=value)
+    with pytest.raises(snnr.DataError, match=r"classes \(=.{1,80}\) must be one") as caught:
+        snnr.data.load(path)
+    assert str(caught.value).isprintable()
+
+
+def test_a_name_that_a_terminal_would_obey_is_written_out(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(1, 1, rng=0))
+    with pytest.raises(snnr.CheckpointError, match="cannot name a layer") as caught:
+        snnr.save(tmp_path / "c.h5", net, history={"\x7f": {"": []}})
+    assert str(caught.value).isprintable()
