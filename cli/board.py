@@ -39,6 +39,8 @@ class Board(Follower):
         if kind in ("finished", "stopped", "failed"):
             self._running.pop(name, None)
             self._line(self._ended(sweep, name, event))
+        elif sweep.rows[name]["status"] == "finished":
+            pass  # a cluster may tell the end of a run before its last epoch
         elif kind == "warning":
             self._line(f"{name}: warning: {event['text']}")
         else:

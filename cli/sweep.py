@@ -1,5 +1,7 @@
 """snnr sweep: the same work with many settings and seeds, in processes or on a cluster."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +90,10 @@ def command(
     if seeds is not None:
         given["seed"] = range(seeds)
     runs = _plan(dataset, recipe, given, data_dir, device)
-    pool = _pool(scheduler, jobs or 1, threads)
     sweep = Sweep(runs, out or default_folder(runs))
-    note(f"{len(runs)} runs in {sweep.out}; {pool}", quiet)
-    rows = sweep.go(pool, Board(quiet))
+    with _pool(scheduler, jobs or 1, threads) as pool:
+        note(f"{len(runs)} runs in {sweep.out}; {pool}", quiet)
+        rows = sweep.go(pool, Board(quiet))
     failed = [row for row in rows if row["status"] == "failed"]
     if as_json:
         print_json({"sweep": str(sweep.out), "runs": rows, "failed": [r["run"] for r in failed]})
@@ -114,10 +116,20 @@ def _plan(
     return plan(dataset, axes, recipe, **alone, **place)
 
 
-def _pool(scheduler: str | None, jobs: int, threads: int | None) -> "DaskPool | LocalPool":
+@contextlib.contextmanager
+def _pool(
+    scheduler: str | None, jobs: int, threads: int | None
+) -> "Iterator[DaskPool | LocalPool]":
     from snnr.sweep import DaskPool, LocalPool
 
-    return DaskPool(scheduler, threads) if scheduler else LocalPool(jobs, threads)
+    if scheduler is None:
+        yield LocalPool(jobs, threads)
+        return
+    cluster = DaskPool(scheduler, threads)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
 
 
 def _draw(sweep: "Sweep", quiet: bool) -> None:

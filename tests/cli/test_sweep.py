@@ -46,6 +46,7 @@ def test_wrong_usage_is_told_before_anything_runs(
     assert not Path("sweeps").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_signal_saves_all_and_the_same_command_goes_on(tiny_file: Path, tmp_path: Path) -> None:
     """Two processes at a time; one setting fails, and is named at the end."""
