@@ -1,4 +1,4 @@
-"""The table of what kernels take on a card, as docs/cuda-kernels.md has it:
+"""The table of what kernels take on a card:
 
     python -m tests.cuda.table > docs/cuda-kernels.md
 """
@@ -17,10 +17,9 @@ HEAD = """# What the kernels take on a card
 
 Every kernel that a training of the paper's networks launches (mnist_fc at 128 images, csnn at 32,
 cifar10_conv at 16), compiled by NVVM and ptxas 13.0 for compute capability 8.0 and 9.0 with the
-types of the launch; made by `python -m tests.cuda.table > docs/cuda-kernels.md`, on a machine without
-a card. Registers are those of a thread, shared memory is of a block. A kernel that is launched with
-several types has the largest of each. None of them spills: `tests/cuda/test_launches.py` fails where
-one does.
+types of the launch, on a machine without a card, by `python -m tests.cuda.table`. Registers are
+those of a thread, shared memory is of a block. A kernel that is launched with several types has the
+largest of each. None of them spills: `tests/cuda/test_launches.py` fails where one does.
 
 | kernel | threads | registers, 8.0 | registers, 9.0 | shared bytes | spilled bytes |
 | --- | --- | --- | --- | --- | --- |
