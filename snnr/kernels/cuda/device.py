@@ -224,7 +224,10 @@ class Card:
     def write(self, values: NDArray[Any], array: Any) -> None:
         self._ours()
         if values.size:
-            array.copy_to_device(values)
+            try:
+                array.copy_to_device(values)
+            except _API_ERROR as error:
+                raise _failed(error) from error
 
     def run(self, kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
         self._ours()
@@ -236,11 +239,12 @@ class Card:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         from cuda.core import Device, Stream
 
-        here = Device(cuda.get_current_device().id)
-        here.set_current()  # the context is numba's: both use the card's primary one
-        stream = here.create_stream()
-        # relaxed: blocks may be asked for and kernels loaded while launches are captured
-        builder = stream.create_graph_builder().begin_building("relaxed")
+        with _capturing():
+            here = Device(cuda.get_current_device().id)
+            here.set_current()  # the context is numba's: both use the card's primary one
+            stream = here.create_stream()
+            # relaxed: blocks may be asked for and kernels loaded while launches are captured
+            builder = stream.create_graph_builder().begin_building("relaxed")
 
         def add(kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
             kernel.configured(grid, block, builder)(*arguments)
@@ -248,7 +252,8 @@ class Card:
         try:
             with _recording(add, int(stream.handle)):
                 work()
-            graph = builder.end_building().complete()
+            with _capturing():
+                graph = builder.end_building().complete()
         finally:
             builder.close()
         default = Stream.from_handle(0)
@@ -266,6 +271,22 @@ class Card:
                 "device 'cuda' was used before this process was forked, and CUDA does not survive "
                 "that: start processes with multiprocessing's 'spawn'"
             )
+
+
+@contextmanager
+def _capturing() -> Iterator[None]:
+    """A driver or a cuda.core that cannot capture costs time, and no training: it is told once."""
+    try:
+        yield
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        warnings.warn(
+            f"CUDA cannot capture a training step ({told}); its kernels are launched one by one, "
+            "which takes longer and changes no result",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        raise DeviceError(f"device 'cuda' cannot capture launches: {told}") from error
 
 
 def _failed(error: Exception) -> DeviceError:
