@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("numba_cuda", reason="needs numba-cuda")
+pytestmark = pytest.mark.slow  # three trainings in the simulator; tests/cuda has quicker ones
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ def same(one: nn.Sequential, other: nn.Sequential) -> bool:
     """Layers, settings, first weights and the keys of dropout."""
     arrays = [[a.numpy().tobytes() for x in n.layers() for a in x.arrays().values()]
               for n in (one, other)]  # fmt: skip
-    draws = [[x.draws for x in n if isinstance(x, nn.Dropout)] for n in (one, other)]
+    draws = [[repr(x.draws) for x in n if isinstance(x, nn.Dropout)] for n in (one, other)]
     return repr(one) == repr(other) and arrays[0] == arrays[1] and draws[0] == draws[1]
 
 

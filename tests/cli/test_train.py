@@ -162,7 +162,7 @@ def test_ctrl_c_saves_and_exits_with_130(
         (("mnist", "--prior", "1e-300"), 2, "prior (=1e-300) must be 0"),
         (("mnist", "--sparsity", "1.5"), 2, "--sparsity"),
         (("mnist", "--method", "magic"), 2, "'magic' is not one of grad-r, dense"),
-        (("mnist", "--net", "resnet"), 2, "'resnet' is not one of mnist_fc"),
+        (("mnist", "--net", "resnet"), 2, "unknown network 'resnet': expected one of mnist_fc"),
         (("mnist", "--device", "cuda"), 1, "cuda"),
         (("mnist", "--threads", "100000"), 2, "threads (=100000)"),
         (("mnist", "--limit-train", "99999999"), 1, "limit_train (=99999999)"),

@@ -6,12 +6,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from numba import cuda
-from numba.cuda import dispatcher
+from numba.cuda import compiler, dispatcher
 
 from .paper import Launched
 
@@ -38,16 +38,24 @@ def standing_in(capability: tuple[int, int]) -> Iterator[None]:
         dispatcher.get_current_device = real
 
 
-def ptx(launched: Launched, capability: tuple[int, int]) -> str:
-    """The kernel in the assembly language of NVIDIA's virtual machine."""
+@lru_cache(maxsize=4)
+def _typed(launched: Launched) -> Any:
+    """The kernel in the language of the compiler, which is the same for every target."""
     options = launched.kernel.options
-    with standing_in(capability):
-        text, _ = cuda.compile(
-            launched.kernel.function, launched.types, device=False, abi="numba", cc=capability,
-            output="ptx", fastmath=options.get("fastmath", False),
-            launch_bounds=options.get("launch_bounds"),
+    with standing_in(TARGETS[0]):
+        library, _ = compiler._compile_pyfunc_with_fixup(
+            launched.kernel.function, launched.types, debug=False, lineinfo=False, device=False,
+            fastmath=options.get("fastmath", False), cc=TARGETS[0], opt=True, abi="numba",
+            abi_info={}, forceinline=False, launch_bounds=options.get("launch_bounds"), lto=False,
         )  # fmt: skip
-    return text.decode() if isinstance(text, bytes) else text
+    return library
+
+
+def ptx(launched: Launched, capability: tuple[int, int]) -> str:
+    """The kernel in the assembly language of NVIDIA's virtual machine, as `numba.cuda.compile`
+    makes it; but types are found once for all targets, which takes most of the time."""
+    (text,) = _typed(launched).get_asm_strs(cc=capability)
+    return text.decode() if isinstance(text, bytes) else str(text)
 
 
 def find_ptxas() -> str | None:

@@ -222,18 +222,28 @@ def test_every_operation_is_run_in_another_order_or_told_to_be_apart() -> None:
     assert called | APART == set(NAMES) - VERBS
 
 
-def test_in_the_simulator() -> None:
+def in_the_simulator(*selection: str) -> None:
     """The other tests of this file, in a process of their own."""
     if SIMULATED:
         pytest.skip("this is that process")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
-         __file__],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0",
+         __file__, *selection],
         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTEST_ADDOPTS": ""},
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
+
+
+def test_some_in_the_simulator() -> None:
+    """A sum in two stages, a product in parts, sums beside a backward pass."""
+    in_the_simulator("-k", "total or bias_grad or norm_stats or linear_weight_grad")
+
+
+@pytest.mark.slow
+def test_all_in_the_simulator() -> None:
+    in_the_simulator()
 
 
 class Shuffled:

@@ -40,7 +40,7 @@ def images(count: int) -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels
 
 
-TRAIN, TEST = 12, 6  # few, so that the simulator gets through them
+TRAIN, TEST = 8, 4  # few, so that the simulator gets through them
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def test_a_training_stops_and_goes_on_with_the_same_bits(few: Dataset, tmp_path:
     whole.fit()
     path = tmp_path / "c.h5"
     stopped = trainer(few, "cuda", path)
-    stopped.callbacks.append(StopAt(2))
+    stopped.callbacks.append(StopAt(3))
     with pytest.raises(snnr.Interrupted):
         stopped.fit()
     again = Trainer.resume(path, few, device="cuda")
@@ -50,7 +50,7 @@ def test_a_training_stops_and_goes_on_with_the_same_bits(few: Dataset, tmp_path:
     host = trainer(few, "cpu")
     host.fit()
     for mine, theirs in zip(whole.network.parameters(), host.network.parameters(), strict=True):
-        # six steps of Adam: a gradient that is rounding goes either way
+        # four steps of Adam: a gradient that is rounding goes either way
         assert (np.abs(mine.numpy() - theirs.numpy()) > 1e-3).mean() < 0.1
     there = snnr.load(path, "cuda")
     here = snnr.load(path, "cpu")
@@ -68,7 +68,7 @@ def test_every_command_takes_the_device(few_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ("--batch-size", 4, "-T", 2, "--device", "cuda", "--out", out, "--json", "-q")
     first = json.loads(
-        typed("train", few_file, "--net", "csnn:channels=2,hidden=10", "--epochs", 1, *options)
+        typed("train", few_file, "--net", "2c3-bn-lif-mp2-fc4-lif", "--epochs", 1, *options)
     )
     assert first["epochs"] == 1
     more = json.loads(typed("train", few_file, "--resume", "--epochs", 2, *options))
@@ -76,5 +76,5 @@ def test_every_command_takes_the_device(few_file: Path, tmp_path: Path) -> None:
     told = json.loads(typed("eval", out, "--dataset", few_file, "--device", "cuda", "--json", "-q"))
     assert told["accuracy"] == more["accuracy"]
     host = json.loads(typed("eval", out, "--dataset", few_file, "--device", "cpu", "--json", "-q"))
-    assert abs(host["accuracy"] - told["accuracy"]) <= 1 / 6
+    assert abs(host["accuracy"] - told["accuracy"]) <= 1 / 4
     assert json.loads(typed("inspect", out, "--json"))["layers"]

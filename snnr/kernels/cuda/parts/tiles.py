@@ -55,6 +55,8 @@ FULL = 256
 LEAST = {BIG: 512, MIDDLE: 128, NARROW: 128, SHORT: 128, DOUBLE: 128, TINY: 8}
 #: terms of a float32 sum at most, for its precision
 LONGEST = 1 << 15
+#: terms up to which storing the result takes longer than summing it (a network's first convolution)
+SHALLOW = 32
 #: rows or columns that still go into a tile for few
 FEW = 16
 
@@ -81,6 +83,8 @@ def _tile(m: int, n: int, k: int, itemsize: int, limits: Limits) -> Tile:
         return NARROW
     if m <= FEW:
         return SHORT
+    if k <= SHALLOW:
+        return MIDDLE
     return BIG if _blocks(m, n, BIG) * max(k // LEAST[BIG], 1) >= FULL // 2 else MIDDLE
 
 
