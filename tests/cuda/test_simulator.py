@@ -1,7 +1,7 @@
 """Every kernel in Numba's simulator, against the NumPy reference; and the engine on top of them.
 
 The simulator is chosen before numba is imported, so the tests of `tests/kernels` run once more in
-a process of their own, with the small shapes that they name for it, and those of `engine` in others.
+a process of their own, with the small shapes that they name for it; those of `engine` in others.
 """
 
 import os
