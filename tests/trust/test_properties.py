@@ -3,6 +3,7 @@ is read is what the file says; anything else is an error of snnr."""
 
 import gzip
 import math
+import os
 import struct
 import tempfile
 import zipfile
@@ -26,6 +27,8 @@ from snnr.optim import METHODS
 from .samples import IDX, contents
 
 #: the same examples every time; many more of them where there is time
+#: examples of the slow tests; thousands take minutes, and are for once in a while
+MANY = int(os.environ.get("SNNR_EXAMPLES", "200"))
 SOME = [pytest.param(0), pytest.param(1, marks=pytest.mark.slow)]
 
 
@@ -161,7 +164,7 @@ def test_whatever_is_saved_comes_back(which: int) -> None:
     def check(case: tuple[nn.Sequential, dict[str, Any]]) -> None:
         saved.append(_comes_back(case))
 
-    holds(check, 25, 1000, checkpoints(), which)
+    holds(check, 25, MANY, checkpoints(), which)
     assert sum(saved) > len(saved) / 10  # it is not true of refusals only
 
 
@@ -291,4 +294,4 @@ PARTS = {
 @pytest.mark.parametrize("name", PARTS)
 def test_a_data_set_says_what_its_file_says_or_is_refused(name: str, which: int) -> None:
     check, strategy = PARTS[name]
-    holds(check, 30, 2000, strategy, which)
+    holds(check, 30, MANY, strategy, which)
