@@ -260,5 +260,6 @@ def _statistics(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     std = np.sqrt(spread / count) * scale
     # relative: a constant channel is left with rounding errors only
     std[std <= 1e-6 * np.abs(mean * scale)] = 1.0
-    std[std == 0] = 1.0
+    # in float32, in which images are normalised, less than that is 0
+    std[std < np.finfo(np.float32).tiny] = 1.0
     return tuple((mean * scale).tolist()), tuple(std.tolist())

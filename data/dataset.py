@@ -86,7 +86,7 @@ def check(dataset: Dataset) -> Dataset:
             )
     if not np.isfinite(dataset.mean).all() or not np.isfinite(dataset.std).all():
         raise DataError(f"{where}: mean {dataset.mean} and std {dataset.std} must be finite")
-    if min(dataset.std) <= 0:
+    if min(dataset.std) < np.finfo(np.float32).tiny:  # less is 0 in float32, which divides
         raise DataError(f"{where}: std {dataset.std} must be positive in every channel")
     return dataset
 

@@ -153,6 +153,16 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
         snnr.data.load(path)
 
 
+def test_a_spread_that_is_nothing_in_float32_is_that_of_a_constant(path: Path) -> None:
+    dark = np.zeros((7, 1, 5, 6), np.float32)
+    dark[0, 0, 0, 0] = 1e-44
+    found = snnr.data.load(write(path, arrays(x_train=dark, x_test=dark[:3])))
+    assert found.std == (1.0,)
+    given = arrays(mean=np.zeros(1), std=np.full(1, 1e-46))
+    with pytest.raises(DataError, match=r"std \(1e-46,\) must be positive"):
+        snnr.data.load(write(path, given))
+
+
 def test_labels_that_count_from_one_are_noted(path: Path) -> None:
     assert snnr.data.load(write(path, arrays())).notes == ()
     ones = arrays(y_train=LABELS + 1, y_test=LABELS[:3] + 1)
