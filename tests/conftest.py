@@ -15,6 +15,11 @@ WORKERS = 4
 #: what takes longest, so that the workers end together: first what compiles most, then what starts
 #: processes, which find most kernels compiled
 FIRST = (
+    "cuda/test_races.py",
+    "cuda/test_simulator.py",
+    "trust/test_properties.py",
+    "cuda/test_launches.py",
+    "test_flat.py",
     "kernels/test_neuron.py",
     "kernels/test_conv.py",
     "kernels/test_survivors.py",
