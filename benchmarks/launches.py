@@ -63,7 +63,7 @@ class Watched:
         """In place of the machine's."""
         self.noted(kernel.name, lambda: self._run(kernel, grid, block, arguments))
 
-    def library(self, blas: Any) -> None:
+    def listen_to(self, blas: Any) -> None:
         """Note the products of a library, too."""
         gemm = blas.gemm
 
@@ -114,7 +114,7 @@ def watch() -> Watched:
     watched = Watched(device.machine(), event)
     found = blas()
     if found is not None:
-        watched.library(found)
+        watched.listen_to(found)
     return watched
 
 

@@ -39,19 +39,23 @@ class Board(Follower):
         if kind in ("finished", "stopped", "failed"):
             self._running.pop(name, None)
             self._line(self._ended(sweep, name, event))
-        elif sweep.rows[name]["status"] == "finished":
-            pass  # a cluster may tell the end of a run before its last epoch
-        elif kind == "warning":
-            self._line(f"{name}: warning: {event['text']}")
-        else:
-            state = self._running.setdefault(name, {"since": time.monotonic()})
-            if kind == "epoch":
-                state.pop("steps", None)
-            state.update(event)
-            if kind == "epoch" and not self.terminal:
-                self._line(f"{name}: {self._state(sweep, name, state)}")
+        elif sweep.rows[name]["status"] != "finished":
+            # a cluster may tell the end of a run before its last epoch
+            self._follow(sweep, name, event)
         if self.terminal and (kind not in ("step", "epoch") or time.monotonic() >= self._due):
             self._draw(sweep)
+
+    def _follow(self, sweep: Sweep, name: str, event: Mapping[str, Any]) -> None:
+        """Take note of a run that goes on."""
+        if event["event"] == "warning":
+            self._line(f"{name}: warning: {event['text']}")
+            return
+        state = self._running.setdefault(name, {"since": time.monotonic()})
+        if event["event"] == "epoch":
+            state.pop("steps", None)
+        state.update(event)
+        if event["event"] == "epoch" and not self.terminal:
+            self._line(f"{name}: {self._state(sweep, name, state)}")
 
     def end(self, sweep: Sweep) -> None:
         self._clear()

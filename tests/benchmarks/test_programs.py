@@ -143,7 +143,7 @@ def test_launches_are_counted_while_it_is_asked_for() -> None:
     machine = Machine()
     watched = launches.Watched(machine, Event)
     library = Library(machine)
-    watched.library(library)
+    watched.listen_to(library)
     one, two = Kernel("one"), Kernel("two")
     machine.run(one, 1, 1, ())
     watched.noting = True
