@@ -6,6 +6,7 @@ a card, or Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``), which runs them as Py
 """
 
 import os
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -137,6 +138,10 @@ class Simulator:
 
     limits = SIMULATED
 
+    def __init__(self) -> None:
+        # numba's simulator runs one kernel at a time, and fails or errs where two threads launch
+        self._turn = threading.Lock()
+
     def allocate(self, nbytes: int) -> Any:
         block = cuda.device_array(nbytes, np.uint8)
         block[:] = 0xAA  # what reads it before it was written shall not find zeros
@@ -162,7 +167,8 @@ class Simulator:
         array[...] = values
 
     def run(self, kernel: Kernel, grid: Grid, block: Grid, arguments: tuple[Argument, ...]) -> None:
-        with warnings.catch_warnings():  # a card does not warn of overflow or 0/0 either
+        # a card does not warn of overflow or 0/0 either
+        with self._turn, warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             kernel.compiled[grid, block](*arguments)
 

@@ -1,6 +1,7 @@
 """Small versions of the three networks: a step on device "cuda" is a step of the oracle."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -94,3 +95,13 @@ def test_a_network_moves_and_answers_the_same() -> None:
             there.data  # noqa: B018
         np.testing.assert_array_equal(there.numpy(), before)
         np.testing.assert_array_equal(net.to("cpu")(x).numpy(), before)
+
+
+def test_two_threads_get_what_one_gets() -> None:
+    net = nn.Sequential(nn.Linear(6, 9, rng=0), nn.LIF(), T=3, device="cuda")
+    x = 6 * np.random.default_rng(5).standard_normal((2, 6)).astype(np.float32)
+    expected = net(x).numpy()
+    assert expected.any()
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(lambda _: net(x).numpy(), range(4)):
+            np.testing.assert_array_equal(found, expected)
