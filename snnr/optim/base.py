@@ -25,6 +25,7 @@ class Optimizer(ABC):
     besides Adam's moments, WEIGHT_STATE; `update` moves one prunable parameter. All others (biases,
     scales, shifts) get plain Adam. `begin` and `after` may be overridden by methods with a schedule
     or a budget; one that draws noise keeps a named generator in `rng`, which checkpoints save.
+    `rewire` may change which connections there are, between two steps.
 
     A step is `advance`, what Python has to do, then `launch`, what the device has to do. Numbers
     that differ from step to step reach the device in memory, a row for each parameter (`rates`);
@@ -132,6 +133,10 @@ class Optimizer(ABC):
     def after(self) -> None:  # noqa: B027
         """After all parameters were moved: for what needs all weights at once."""
 
+    def rewire(self) -> None:  # noqa: B027
+        """After every step, also one that was run from a recording, with its gradients still there:
+        for what is done now and then and changes which connections there are."""
+
     def rates_of(self, p: Parameter) -> tuple[float, float, float, float]:
         """What this step's update of p needs in `rates`: step_size, inv_sqrt_c2, prior, mu."""
         return *self.correction(p), 0.0, 0.0
@@ -160,6 +165,7 @@ class Optimizer(ABC):
         """
         self.advance()
         self.launch()
+        self.rewire()
 
     def advance(self) -> None:
         """Python's part of a step: it counts, and writes `rates`.
