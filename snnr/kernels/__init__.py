@@ -14,6 +14,7 @@ from snnr.kernels.backend import (
     Backend,
     Hints,
     Memory,
+    Packed,
     Pair,
     assemble,
     philox_blocks,

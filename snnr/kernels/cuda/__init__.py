@@ -20,6 +20,7 @@ from snnr.kernels.cuda import (
     memory,
     norm,
     optim,
+    packed,
     pool,
     shape,
 )
@@ -29,7 +30,7 @@ from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, input,
+    optim, packed, input,
 )  # fmt: skip
 #: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {

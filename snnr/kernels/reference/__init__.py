@@ -19,12 +19,14 @@ from snnr.kernels.reference import (
     neuron,
     norm,
     optim,
+    packed,
     pool,
     shape,
 )
 
 _FILES = (
-    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim, input,
+    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
+    packed, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

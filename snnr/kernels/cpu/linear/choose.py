@@ -12,17 +12,18 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.cpu.count import is_finite
-from snnr.kernels.cpu.linear import bits, deviations, needed, survivors
-from snnr.kernels.cpu.linear.lists import survivors_for
+from snnr.kernels.cpu.linear import bits, deviations, needed, sampled, survivors
+from snnr.kernels.cpu.linear.lists import kept_survivors, survivors_for
 from snnr.kernels.cpu.linear.outer import outer
 from snnr.kernels.cpu.linear.spikes import walk_lists
 from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.packed import pack
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.gather import NARROW_PANEL, WIDE_PANEL
 from snnr.kernels.cpu.parts.matmul import matmul as product
 from snnr.kernels.cpu.parts.rows import add, zero
 from snnr.kernels.jit import jit
-from snnr.kernels.operations import Hints
+from snnr.kernels.operations import Hints, Packed
 
 #: spike density above which the dense product is quicker
 SPIKE_DENSITY = 0.35
@@ -118,7 +119,8 @@ def _walk_floats(
     if hints and w.shape[1] > NARROW_PANEL:
         few = x[:: max(rows // SAMPLE, 1)]
         share = np.count_nonzero(few != background) / few.size
-        if _sparse_cost(rows, hints.connectivity) < rows * min(DENSE, FLOAT * share):
+        listed = kept_survivors(hints) is not None
+        if _sparse_cost(rows, hints.connectivity, listed) < rows * min(DENSE, FLOAT * share):
             survivors.forward(x, survivors_for(w, hints), scale, bias, out)
             return True
     index, value, count = events.deviations(x, background)
@@ -172,14 +174,40 @@ def _as_float(x: NDArray[Any], dtype: Any) -> Float:
 def linear_weight_grad(
     x: NDArray[Any],
     dy: Float,
-    dw: Float,
+    dw: Float | Packed,
     scale: float = 1.0,
     hints: Hints | None = None,
 ) -> None:
-    """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does."""
+    """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does, or what survives where no
+    more is wanted."""
+    if not isinstance(dw, Packed):
+        _whole_grad(x, dy, dw, scale, hints)
+        return
+    rows, inputs = x.shape
+    source, each = x, FLOAT
+    if x.dtype == np.uint8:
+        source, spikes = _words(x, hints)
+        each = SPIKE * spikes / max(rows * inputs, 1)
+    share = dw.pattern.total / max(inputs * dy.shape[1], 1)
+    if _sparse_cost(rows, share, listed=True) <= rows * min(DENSE, each):
+        sampled.weight_grad(source, dy, dw.pattern, scale, dw.values)
+        return
+    whole = empty(dw.shape, dw.dtype)
+    _whole_grad(x, dy, whole, scale, hints)
+    pack(whole, dw)
+
+
+def _words(x: NDArray[np.uint8], hints: Hints | None) -> tuple[bits.Words, int]:
+    """Spikes as words, and how many there are, as the forward pass left them."""
+    return (hints.call.get("words") if hints else None) or bits.pack(x)
+
+
+def _whole_grad(
+    x: NDArray[Any], dy: Float, dw: Float, scale: float, hints: Hints | None
+) -> None:
     walked = False
     if x.dtype == np.uint8:
-        words, spikes = (hints.call.get("words") if hints else None) or bits.pack(x)
+        words, spikes = _words(x, hints)
         walked = spikes <= SPIKE_DENSITY * x.size and scale != 0
         if walked and dw.shape[1] <= NARROW_PANEL:
             bits.narrow_grad(words, dy, scale, dw)
@@ -203,7 +231,8 @@ def linear_input_grad(
     computes what `hints.needed` names when that is quicker."""
     mask = hints.needed if hints else None
     rows, outputs = dy.shape
-    sparse = hints and _sparse_cost(rows, hints.connectivity) < DENSE * rows
+    listed = hints is not None and kept_survivors(hints) is not None
+    sparse = hints and _sparse_cost(rows, hints.connectivity, listed) < DENSE * rows
     if hints and sparse and outputs > FEW_OUTPUTS:
         survivors.backward(dy, survivors_for(w, hints), scale, mask, dx)
     elif mask is not None and needed.fits(rows, w, mask) and events.density(mask) <= NEEDED:

@@ -99,6 +99,22 @@ class Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{suffix}")
         return self.builder.call(function, [a, b, c])
 
+    def total(self, value: Any) -> Any:
+        """Sum of the lanes of a register."""
+        while value.type.count > 1:
+            half = value.type.count // 2
+            undefined = ir.Constant(value.type, ir.Undefined)
+            low, high = (
+                self.builder.shuffle_vector(
+                    value,
+                    undefined,
+                    ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(i, i + half))),
+                )
+                for i in (0, half)
+            )
+            value = self.builder.fadd(low, high)
+        return self.builder.extract_element(value, ir.IntType(32)(0))
+
 
 def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
     """Where element `offset` of an array of any type lies."""
