@@ -34,7 +34,8 @@ class Hints:
     connectivity : share of the weights that are not zero.
     call : what the forward pass leaves for the backward pass of the same input.
     weight : what is kept with the weight from call to call, valid for `version` of its values, or
-        for `pattern`, which of them are not zero (None: nothing may be kept).
+        for `pattern`, which of them are not zero (None: nothing may be kept; a pattern of None
+        changes with the version).
     needed : uint8 ``[N, K]``, the entries of an input gradient that are not thrown away afterwards,
         the same for every time step (None: all).
     """
@@ -43,7 +44,7 @@ class Hints:
     call: dict[str, Any] = field(default_factory=dict)
     weight: dict[str, Any] | None = None
     version: int = 0
-    pattern: int = 0
+    pattern: int | None = None
     needed: Memory | None = None
 
 
@@ -340,6 +341,41 @@ class Operations(Protocol):
     ) -> None:  # fmt: skip
         """theta -= step_size*sign*g + step_size*prior*signum(theta - mu), then as
         `grad_r_step`."""
+
+    # Weights of which few are there: w is not 0 where there is a connection. counts as above, and
+    # counts[0] is trusted on entry. A connection that gets no value of its own weighs
+    # `rules.TINY`. Magnitudes are ordered as their bits are: NaN is the largest; of equal ones the
+    # first in memory goes before.
+
+    def masked_adam_step(
+        self, w: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int, beta1: float,
+        beta2: float, eps: float, counts: Memory, hints: Hints | None = None,
+    ) -> None:  # fmt: skip
+        """`adam_step` where w is not 0; elsewhere nothing is read of g, m and v. A weight that
+        would become 0 becomes TINY with the sign it had: the connections stay the same. g may be
+        packed. `hints` are those of the weight after the step."""
+
+    def forget_absent(self, w: Memory, m: Memory, v: Memory) -> None:
+        """m = v = 0 where w is 0."""
+
+    def keep_largest(self, w: Memory, keep: int, counts: Memory) -> None:
+        """w = 0 but for the `keep` entries (all, if there are fewer) of the largest |w|."""
+
+    def grow_random(
+        self, w: Memory, total: int, key: int, rates: Memory, row: int, counts: Memory,
+        sign: Memory | None = None,
+    ) -> None:  # fmt: skip
+        """Random entries that are 0 become TINY, until counts[0] is `total`, at most the size of w,
+        which is below 2**32. Their sign is that of `sign`, int8, or random.
+
+        Draws 0, 1, ... are made one after the other; one that is no 0 any more is passed over. Draw
+        i has words 2*(i % 2) and the next, high and low, of the Philox block with the counter (i //
+        2, rates[row, 2]) and the key: their `rules.place`; the sign is + where low is odd.
+        """
+
+    def grow_largest(self, w: Memory, g: Memory, total: int, counts: Memory) -> None:
+        """The entries that are 0 with the largest |g| become TINY with the sign of -g (+ where g is
+        0 or NaN), until counts[0] is `total`, at most the size of w."""
 
     # Input: images uint8 or float32 [M, C, H, W] in memory, index int64 [N], mean and std float32
     # [C], out float32 [N, H, W, C]

@@ -78,6 +78,7 @@ class Step:
             return not self._looks() or self.finite()
         loss, rate = self._backward(batch, marks)
         if seam is not None:
+            self.optimizer.narrow()
             seam()
         self._inspect(loss)
         if self._looks() and not self.finite():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snnr.kernels.cpu.count import is_finite
 from snnr.kernels.cpu.linear import bits, deviations, needed, sampled, survivors
-from snnr.kernels.cpu.linear.lists import kept_survivors, survivors_for
+from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.linear.outer import outer
 from snnr.kernels.cpu.linear.spikes import walk_lists
 from snnr.kernels.cpu.memory import empty
@@ -119,8 +119,7 @@ def _walk_floats(
     if hints and w.shape[1] > NARROW_PANEL:
         few = x[:: max(rows // SAMPLE, 1)]
         share = np.count_nonzero(few != background) / few.size
-        listed = kept_survivors(hints) is not None
-        if _sparse_cost(rows, hints.connectivity, listed) < rows * min(DENSE, FLOAT * share):
+        if _sparse_cost(rows, hints.connectivity) < rows * min(DENSE, FLOAT * share):
             survivors.forward(x, survivors_for(w, hints), scale, bias, out)
             return True
     index, value, count = events.deviations(x, background)
@@ -231,8 +230,7 @@ def linear_input_grad(
     computes what `hints.needed` names when that is quicker."""
     mask = hints.needed if hints else None
     rows, outputs = dy.shape
-    listed = hints is not None and kept_survivors(hints) is not None
-    sparse = hints and _sparse_cost(rows, hints.connectivity, listed) < DENSE * rows
+    sparse = hints and _sparse_cost(rows, hints.connectivity) < DENSE * rows
     if hints and sparse and outputs > FEW_OUTPUTS:
         survivors.backward(dy, survivors_for(w, hints), scale, mask, dx)
     elif mask is not None and needed.fits(rows, w, mask) and events.density(mask) <= NEEDED:

@@ -34,6 +34,7 @@ class Survivors:
     `index` (columns, ascending) and `value`; whether all of them are finite. What lies between the
     lists is undefined.
 
+    total : how many there are.
     pattern, version : of which connections and of which values they are, as in `Hints`.
     """
 
@@ -42,13 +43,9 @@ class Survivors:
     index: NDArray[np.uint32]
     value: Float
     finite: bool
+    total: int
     pattern: int = 0
     version: int = 0
-
-    @property
-    def total(self) -> int:
-        """How many survive."""
-        return int(self.count.sum())
 
 
 @jit()
@@ -120,7 +117,8 @@ def survivors_of(w: Float, connectivity: float) -> Survivors:
         index, value = empty((CHUNKS * room,), np.uint32), empty((CHUNKS * room,), w.dtype)
         _list(w.reshape(-1), columns, words, room, start, count, index, value, filled, finite)
         if filled.max() <= room:
-            return Survivors(start, count, index, value, bool(finite.all()))
+            sound, total = bool(finite.all()), int(filled.sum())
+            return Survivors(start, count, index, value, sound, total)
         room = int(filled.max())
 
 
@@ -156,11 +154,15 @@ def values_at(w: Float, lists: Survivors, value: Float) -> bool:
     return bool(finite.all())
 
 
+def _pattern(hints: Hints) -> int:
+    return hints.version if hints.pattern is None else hints.pattern
+
+
 def kept_survivors(hints: Hints) -> Survivors | None:
     """The lists that are kept with the weight, if its connections are still those; their values may
     be others."""
     kept: Survivors | None = hints.weight.get("survivors") if hints.weight is not None else None
-    return kept if kept is not None and kept.pattern == hints.pattern else None
+    return kept if kept is not None and kept.pattern == _pattern(hints) else None
 
 
 def survivors_for(w: Float, hints: Hints) -> Survivors:
@@ -171,7 +173,7 @@ def survivors_for(w: Float, hints: Hints) -> Survivors:
     lists = kept_survivors(hints)
     if lists is None:
         lists = survivors_of(w.reshape(prod(w.shape[:-1]), w.shape[-1]), hints.connectivity)
-        lists.pattern, lists.version = hints.pattern, hints.version
+        lists.pattern, lists.version = _pattern(hints), hints.version
         if hints.weight is not None:
             hints.weight["survivors"] = lists
     elif lists.version != hints.version:
