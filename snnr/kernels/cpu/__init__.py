@@ -23,12 +23,9 @@ lif_pool, lif_pool_grad           neuron/pooled       neuron/window: four pixels
 batch_norm..., norm_lif_...       norm
 max_pool..., avg_pool...          pool
 adam_step, grad_r_...             optim
-<<<<<<< HEAD
+masked_adam_step, keep_largest,   masked              a step on all cores, over lists where there
+grow_...                                              are; selections on one
 packed_gradient, keep_survivors   packed
-=======
-masked_adam_step, keep_largest,   masked              a step on all cores; selections on one
-grow_...
->>>>>>> h1
 normalise, random_affine, ...     input
 mse..., cross_entropy..., one_hot loss                NumPy
 all_finite, count_...             count
@@ -67,11 +64,7 @@ from snnr.kernels.cpu.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-<<<<<<< HEAD
-    optim, packed, input,
-=======
-    optim, masked, input,
->>>>>>> h1
+    optim, masked, packed, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -31,11 +31,7 @@ from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-<<<<<<< HEAD
-    optim, packed, input,
-=======
-    optim, masked, input,
->>>>>>> h1
+    optim, masked, packed, input,
 )  # fmt: skip
 #: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {
