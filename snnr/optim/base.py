@@ -96,7 +96,10 @@ class Optimizer(ABC):
             self.state[p] = State(p, {**(self.WEIGHT_STATE if prunable else {}), **self.MOMENTS})
             if prunable:
                 self._count(p)
-        self._ask()
+        #: whether the gradients of this step are those of weights that are not 0 alone
+        self.asked_for_few = False
+        for p in self.counts:
+            p.gradient = "all"
 
     def _count(self, p: Parameter) -> None:
         """Make the counts of a weight anew, where it lies."""
@@ -133,10 +136,16 @@ class Optimizer(ABC):
             p.grad_memory = None
         self._ask()
 
+    def settle(self) -> None:
+        """After a step, also one that was run from a recording: rewire, and say which gradients the
+        next one looks at."""
+        self.rewire()
+        self._ask()
+
     def _ask(self) -> None:
-        some = self.sparse and not self.needs_all(self.step_count + 1)
+        self.asked_for_few = self.sparse and not self.needs_all(self.step_count + 1)
         for p in self.counts:
-            p.gradient = "survivors" if some else "all"
+            p.gradient = "survivors" if self.asked_for_few else "all"
 
     def narrow(self) -> None:
         """Before anybody but this optimizer looks at gradients: those that the step does not look
@@ -194,8 +203,7 @@ class Optimizer(ABC):
         """
         self.advance()
         self.launch()
-        self.rewire()
-        self._ask()
+        self.settle()
 
     def advance(self) -> None:
         """Python's part of a step: it counts, and writes `rates`.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,16 @@ class Masked(Optimizer):
     A weight that is set by hand between two steps is believed.
     """
 
+    sparse: ClassVar[bool] = True
+    keeps_pattern: ClassVar[bool] = True
+
     target_connectivity: float
 
     def update(self, p: Parameter) -> None:
         kept = self.state[p].memory
         p.backend.masked_adam_step(
             p.memory, p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], self.rates(p),
-            self.row[p], *self.betas, self.eps, self.counts[p],
+            self.row[p], *self.betas, self.eps, self.counts[p], p.hints(),
         )  # fmt: skip
 
     def believe(self, p: Parameter) -> None:

@@ -74,7 +74,7 @@ class Step:
         """
         marks = self._marked(labels)
         if self._replayed(batch, marks, seam):
-            self.optimizer.rewire()
+            self.optimizer.settle()
             return not self._looks() or self.finite()
         loss, rate = self._backward(batch, marks)
         if seam is not None:
