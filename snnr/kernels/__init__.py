@@ -127,6 +127,7 @@ __all__ = [
     "Hints",
     "Loader",
     "Memory",
+    "Packed",
     "Pair",
     "assemble",
     "backend",

@@ -50,8 +50,8 @@ class Optimizer(ABC):
 
     IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr"})
     launches_alike: ClassVar[bool] = False
-    #: `update` looks at no gradient of a weight that is 0, which may then be missing; `p.grad_memory`
-    #: may be packed. `needs_all` names the exceptions
+    #: `update` looks at no gradient of a weight that is 0, which may then be missing, and takes
+    #: packed ones. `needs_all` names the exceptions
     sparse: ClassVar[bool] = False
     #: after `update` the same weights are 0 as before
     keeps_pattern: ClassVar[bool] = False

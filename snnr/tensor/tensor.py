@@ -182,10 +182,11 @@ class Tensor:
     @property
     def grad(self) -> NDArray[Any] | None:
         """The gradient, as `data`: a NumPy view of the public shape; None when there is none."""
-        if self.grad_memory is None:
+        gradient = self.whole_gradient()
+        if gradient is None:
             return None
         self._host("grad")
-        return self.layout.to_public(self.whole_gradient())
+        return self.layout.to_public(gradient)
 
     @grad.setter
     def grad(self, values: ArrayLike | None) -> None:
@@ -193,9 +194,10 @@ class Tensor:
 
     def grad_numpy(self) -> NDArray[Any] | None:
         """The gradient as `numpy` gives the data."""
-        if self.grad_memory is None:
+        gradient = self.whole_gradient()
+        if gradient is None:
             return None
-        return self.layout.to_public(self.backend.copy_out(self.whole_gradient()))
+        return self.layout.to_public(self.backend.copy_out(gradient))
 
     def whole_gradient(self) -> Memory | None:
         """Memory of the gradient; one that is packed is a whole from now on, so that what is

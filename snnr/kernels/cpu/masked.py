@@ -15,9 +15,13 @@ from snnr.kernels.backend import digit
 from snnr.kernels.cpu.linear.lists import TASKS, kept_survivors
 from snnr.kernels.cpu.memory import copy, empty
 from snnr.kernels.cpu.parts.random import philox
+from snnr.kernels.cpu.parts.vector import prefetch
 from snnr.kernels.cpu.parts.tally import BLOCK, partial, record, typed
 from snnr.kernels.jit import jit
 from snnr.kernels.operations import Hints, Packed
+
+#: connections of a row that are fetched while the row before it is worked on
+AHEAD = 32
 
 Float = NDArray[np.floating[Any]]
 _DIGIT = np.uint64(16)
@@ -88,12 +92,28 @@ def _listed_row(w: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any, or
     return finite
 
 
+@jit()
+def _fetch_row(w: Any, m: Any, v: Any, origin: int, first: int, last: int, index: Any) -> None:
+    """Have the first connections of a row fetched, which lie far apart."""
+    for e in range(first, min(last, first + AHEAD)):
+        i = origin + np.intp(index[e])
+        prefetch(w, i)
+        prefetch(m, i)
+        prefetch(v, i)
+
+
 @jit(parallel=True)
 def _listed_step(w: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any, columns: int,
                  start: Any, count: Any, index: Any, value: Any, finite: Any) -> None:  # fmt: skip
     for task in prange(finite.shape[0]):
         sound = True
         for k in range(task, start.shape[0], finite.shape[0]):
+            following = k + finite.shape[0]
+            if following < start.shape[0]:
+                _fetch_row(
+                    w, m, v, following * columns, start[following],
+                    start[following] + count[following], index,
+                )  # fmt: skip
             sound &= _listed_row(
                 w, g, packed, m, v, constants, k * columns, start[k], start[k] + count[k], index,
                 value,

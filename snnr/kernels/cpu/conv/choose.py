@@ -120,7 +120,7 @@ def conv2d_weight_grad(
 ) -> None:
     """dw[kh, kw, Ci, Co] from x[B, H, W, Ci] and dy[B, Ho, Wo, Co]; only what survives where no
     more is wanted."""
-    taps = dw.shape[:2]
+    taps = dw.shape[0], dw.shape[1]
     flat = stride == (1, 1) and padding[0] < taps[0] and padding[1] < taps[1]
     narrow = x.dtype != np.uint8 and prod(dw.shape[:3]) <= SMALL_PATCH
     if isinstance(dw, Packed):

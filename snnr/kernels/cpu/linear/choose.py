@@ -39,6 +39,8 @@ FEW_OUTPUTS = 32
 LOOK, LIST, WALK = 0.25, 3.0, 4.0
 #: of the dense product, per row; of the walk over the input, per spike or differing float
 DENSE, SPIKE, FLOAT = 0.02, 0.04, 0.06
+#: of the walk over the spikes for few outputs, per spike and for all of them
+NARROW = 1.5
 #: rows of a float input that are looked at before it is decided how to walk it
 SAMPLE = 16
 
@@ -89,17 +91,19 @@ def _walk_spikes(
         hints.call["words"] = packed
     rows, inputs = x.shape
     few = spikes <= SPIKE_DENSITY * x.size and scale != 0
-    if few and w.shape[1] <= NARROW_PANEL:
-        bits.narrow(words, w, scale, bias, out)
-        return True
+    narrow = few and w.shape[1] <= NARROW_PANEL
     if hints and scale != 0:
-        # the way back needs the lists as well: they cost nothing here
-        cost = _sparse_cost(rows, hints.connectivity, listed=True)
-        if cost < min(DENSE * rows, SPIKE * spikes / max(inputs, 1)):
+        # the way back of wide layers needs the lists as well: they cost nothing here
+        cost = _sparse_cost(rows, hints.connectivity, listed=not narrow)
+        each = NARROW / max(w.shape[1], 1) if narrow else SPIKE
+        if cost < min(DENSE * rows, each * spikes / max(inputs, 1)):
             lists = survivors_for(w, hints)
             if lists.finite:
                 survivors.forward(words, lists, scale, bias, out)
                 return True
+    if narrow:
+        bits.narrow(words, w, scale, bias, out)
+        return True
     # a spike that is absent passes over its weights, also those that are not finite
     walked = few or (scale != 0 and not is_finite(w))
     if walked:

@@ -162,7 +162,7 @@ def _backward(panels: Any, start: Any, count: Any, index: Any, value: Any, facto
                 _keep(needed[m % period, j0:j1], out[m, j0:j1])
 
 
-def turned(x: Float) -> Float:
+def turned(x: NDArray[Any]) -> Float:
     """x[M, K] as panels[p, k, i] of WIDE_PANEL rows each, zero past the last row."""
     rows, columns = x.shape
     panels = empty((-(-rows // WIDE_PANEL), columns, WIDE_PANEL), x.dtype)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
 
 from snnr.kernels.cpu.parts.gather import WIDE_PANEL
