@@ -15,8 +15,8 @@ from snnr.kernels.backend import digit
 from snnr.kernels.cpu.linear.lists import TASKS, kept_survivors
 from snnr.kernels.cpu.memory import copy, empty
 from snnr.kernels.cpu.parts.random import philox
-from snnr.kernels.cpu.parts.vector import prefetch
 from snnr.kernels.cpu.parts.tally import BLOCK, partial, record, typed
+from snnr.kernels.cpu.parts.vector import prefetch
 from snnr.kernels.jit import jit
 from snnr.kernels.operations import Hints, Packed
 
