@@ -311,6 +311,33 @@ class Operations(Protocol):
         """theta -= step_size*sign*g + step_size*prior*signum(theta - mu), then as
         `grad_r_step`."""
 
+    # Methods that rewire. Rows of `rates` hold step_size, inv_sqrt_c2, and what each says. A number
+    # `noise[i]` of step n is standard normal: block i // 4 of four Philox words has the counter
+    # (i // 4, n) as two 64-bit halves; `rules.gaussians` makes the numbers of elements 0 and 1 of
+    # the block from its words 0 and 1, those of 2 and 3 from 2 and 3. temperature*sqrt(lr)*noise is
+    # made in float64, and then rounded.
+
+    def soft_deep_r_step(
+        self, w: Memory, theta: Memory, sign: Memory, g: Memory, m: Memory, v: Memory,
+        rates: Memory, row: int, beta1: float, beta2: float, eps: float, l1: float,
+        temperature: float, lowest: float, key: int, counts: Memory,
+    ) -> None:  # fmt: skip
+        """Bellec et al., ICLR 2018, soft; the row goes on with lr and n. Where theta > 0: theta -=
+        sign*Adam + lr*l1; everywhere: theta += temperature*sqrt(lr)*noise, and no less than
+        `lowest`; then w = sign*max(theta, 0). g is not looked at where theta <= 0 before the step,
+        m and v become 0 where it is so afterwards."""
+
+    def stds_believe(self, w: Memory, theta: Memory, d: float) -> None:
+        """Where a weight was set by hand, so that it is not sign(theta)*max(|theta| - d, 0): theta
+        = w + sign(w)*d, with sign(0) = 0."""
+
+    def stds_step(
+        self, w: Memory, theta: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int,
+        beta1: float, beta2: float, eps: float, counts: Memory,
+    ) -> None:  # fmt: skip
+        """Chen et al., ICML 2022; the row goes on with d. theta -= Adam, then w =
+        sign(theta)*max(|theta| - d, 0)."""
+
     # Input: images uint8 or float32 [M, C, H, W] in memory, index int64 [N], mean and std float32
     # [C], out float32 [N, H, W, C]
 

@@ -4,19 +4,25 @@ from snnr.optim.adam import Adam
 from snnr.optim.base import Optimizer
 from snnr.optim.grad_r import GradR
 from snnr.optim.settings import AdamSettings, GradRSettings, Settings
+from snnr.optim.soft_deep_r import SoftDeepR, SoftDeepRSettings
 from snnr.optim.state import Kept, State
+from snnr.optim.stds import STDS, STDSSettings
 
 #: method name -> optimizer class
-METHODS: dict[str, type[Optimizer]] = {kind.METHOD: kind for kind in (GradR, Adam)}
+METHODS: dict[str, type[Optimizer]] = {kind.METHOD: kind for kind in (GradR, Adam, SoftDeepR, STDS)}
 
 __all__ = [
     "METHODS",
+    "STDS",
     "Adam",
     "AdamSettings",
     "GradR",
     "GradRSettings",
     "Kept",
     "Optimizer",
+    "STDSSettings",
     "Settings",
+    "SoftDeepR",
+    "SoftDeepRSettings",
     "State",
 ]

@@ -22,6 +22,7 @@ lif_pool, lif_pool_grad           neuron/pooled       neuron/window: four pixels
 batch_norm..., norm_lif_...       norm
 max_pool..., avg_pool...          pool
 adam_step, grad_r_...             optim
+soft_deep_r_..., stds_...         rewiring
 normalise, random_affine, ...     input
 mse..., cross_entropy..., one_hot loss                NumPy
 all_finite, count_...             count
@@ -50,6 +51,7 @@ from snnr.kernels.cpu import (
     norm,
     optim,
     pool,
+    rewiring,
     shape,
 )
 from snnr.kernels.cpu.conv import choose as conv
@@ -58,7 +60,7 @@ from snnr.kernels.cpu.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, input,
+    optim, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -21,6 +21,7 @@ from snnr.kernels.cuda import (
     norm,
     optim,
     pool,
+    rewiring,
     shape,
 )
 from snnr.kernels.cuda.conv import choose as conv
@@ -29,7 +30,7 @@ from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, input,
+    optim, rewiring, input,
 )  # fmt: skip
 #: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {

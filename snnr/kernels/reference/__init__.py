@@ -20,11 +20,13 @@ from snnr.kernels.reference import (
     norm,
     optim,
     pool,
+    rewiring,
     shape,
 )
 
 _FILES = (
-    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim, input,
+    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
+    rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
