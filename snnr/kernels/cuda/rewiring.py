@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from snnr.kernels import rules
-from snnr.kernels.cuda.device import function, kernel, launch
+from snnr.kernels.cuda.device import cuda, function, kernel, launch
 from snnr.kernels.cuda.memory import Memory
 from snnr.kernels.cuda.optim import (
     _adam_delta,
@@ -20,15 +20,31 @@ from snnr.kernels.cuda.optim import (
     _grad_r_weight,
     _moment1,
     _moment2,
-    _tally,
 )
 from snnr.kernels.cuda.parts.random import gaussians, philox
+from snnr.kernels.cuda.parts.reduce import THREADS, fold
 from snnr.kernels.cuda.parts.walk import places
 
 _soft_deep_r_theta = function(rules.soft_deep_r_theta)
 _stds_weight = function(rules.stds_weight)
 _ONE = np.uint64(1)
 _TWO = np.uint64(2)
+
+
+@function
+def _tally(alive: Any, pruned: Any, regrown: Any, counts: Any) -> None:
+    """Adds what the threads of a block counted to counts; called by all of them.
+
+    As in `optim`: the simulator has `cuda.atomic` in the file of the kernel alone.
+    """
+    scratch = cuda.shared.array((3, THREADS), np.int32)
+    t = cuda.threadIdx.x
+    scratch[0, t] = alive
+    scratch[1, t] = pruned
+    scratch[2, t] = regrown
+    fold(scratch)
+    if t < 3 and scratch[t, 0] != 0:
+        cuda.atomic.add(counts, t, np.int64(scratch[t, 0]))
 
 
 @function
