@@ -286,12 +286,32 @@ def grad_r_weight(theta: float, sign: int) -> float:
     return sign * theta
 
 
+#: what a connection weighs that is there and has no weight yet: too little to matter in any sum,
+#: and not 0, which would say that there is no connection
+TINY = 1e-12
+
+
+def connected(before: float, after: float, tiny: float) -> float:
+    """A weight that stays a connection: `after`, or `tiny` with the sign of before where that is
+    0."""
+    if after == _ZERO:
+        return tiny if before > _ZERO else -tiny
+    return after
+
+
 def deep_r_theta(theta: float, sign: int, delta: float, shrink: float, noise: float) -> float:
     """Deep R, of a connection that is there: theta - sign*delta - shrink + noise.
 
     delta of `adam_delta`, shrink = lr*l1, noise of deviation temperature*sqrt(lr).
     """
     return theta - sign * delta - shrink + noise
+
+
+def deep_r_weight(theta: float, sign: int, lost: float) -> float:
+    """w = sign * theta where theta is above 0, else sign * lost; NaN stays NaN, no zero is -0."""
+    if theta <= _ZERO:
+        return sign * lost if lost > _ZERO else _ZERO
+    return sign * theta
 
 
 def soft_deep_r_theta(
@@ -329,6 +349,12 @@ def philox(low: Any, high: Any, key: Any) -> tuple[Any, Any, Any, Any]:
         k0 = (k0 + _STEP0) & _WORD
         k1 = (k1 + _STEP1) & _WORD
     return c0, c1, c2, c3
+
+
+def place(high: Any, low: Any, size: Any) -> Any:
+    """A place below `size` from two words: floor((high*2**32 + low) * size / 2**64), size < 2**32,
+    all uint64."""
+    return (high * size + (low * size >> _HALF)) >> _HALF
 
 
 def gaussians(first: Any, second: Any) -> tuple[float, float]:

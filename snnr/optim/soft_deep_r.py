@@ -21,10 +21,10 @@ class SoftDeepRSettings(AdamSettings):
     """Soft Deep R (Bellec et al., ICLR 2018)."""
 
     l1: float = setting(
-        1e-2, "Pull towards zero, by lr*l1 at every step.", least=0, most=1e15, option=True
+        0.05, "Pull towards zero, by lr*l1 at every step.", least=0, most=1e15, option=True
     )
     temperature: float = setting(
-        1e-3, "Strength of the noise, temperature*sqrt(lr) at every step.", least=0, most=1e15,
+        0.01, "Strength of the noise, temperature*sqrt(lr) at every step.", least=0, most=1e15,
         option=True,
     )  # fmt: skip
     sparsity: float = setting(
@@ -73,8 +73,8 @@ class SoftDeepR(Optimizer, launches_alike=True):
         self,
         params: Iterable[Parameter],
         lr: float = 1e-3,
-        l1: float = 1e-2,
-        temperature: float = 1e-3,
+        l1: float = 0.05,
+        temperature: float = 0.01,
         sparsity: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -104,7 +104,7 @@ class SoftDeepR(Optimizer, launches_alike=True):
     def rates_of(self, p: Parameter) -> tuple[float, float, float, float]:
         if p.role != "weight":
             return super().rates_of(p)
-        return *self.correction(p), self.lr, float(self.state[p].steps)
+        return *self.correction(p), float(self.state[p].steps), self.lr
 
     def reconcile(self) -> None:
         for p in self.counts:

@@ -54,7 +54,7 @@ def test_soft_deep_r_step(kernels, size, l1, temperature, lowest, dtype):
     done = compare(
         kernels, "soft_deep_r_step", (), updated=("w", "theta", "m", "v", "counts"), counts=COUNTS,
         l1=l1, temperature=temperature, lowest=lowest, key=1 << 62 | 5,
-        **rates(0.02, 9.1, 0.01, 3e9), **arguments, **ADAM,
+        **rates(0.02, 9.1, 3e9, 0.01), **arguments, **ADAM,
     )  # fmt: skip
     assert not done["m"][done["w"] == 0].any()
     assert done["theta"].min() >= lowest
@@ -63,12 +63,68 @@ def test_soft_deep_r_step(kernels, size, l1, temperature, lowest, dtype):
         assert (done["counts"][1:] > COUNTS[1:]).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("l1", "temperature", "lost"), [(0.5, 0.05, 0.0), (0.0, 0.3, 1e-12), (2.0, 0.0, 0.0)]
+)
+@pytest.mark.parametrize("size", SIZES)
+def test_deep_r_step(kernels, size, l1, temperature, lost, dtype):
+    arguments = soft_state(np.random.default_rng(7), size, dtype)
+    arguments["w"][1::7] = 1e-12 * arguments["sign"][1::7]  # just grown
+    w, sign = arguments["w"], arguments["sign"]
+    del arguments["theta"]
+    # what belongs to no connection may be anything
+    for name in ("g", "m", "v"):
+        arguments[name][w == 0] = np.nan
+    done = compare(
+        kernels, "deep_r_step", (), updated=("w", "m", "v", "counts"), counts=COUNTS, l1=l1,
+        temperature=temperature, lost=lost, key=1 << 62 | 5, **rates(0.02, 9.1, 3e9, 0.01),
+        **arguments, **ADAM,
+    )  # fmt: skip
+    assert not done["w"][w == 0].any()
+    assert set(np.unique(sign * np.sign(done["w"]))) <= {0, 1}
+    lost_now = (w != 0) & (abs(done["w"]) == dtype(lost))
+    assert not done["m"][lost_now].any()
+    assert not done["v"][lost_now].any()
+    if size > 1000:
+        assert 0 < lost_now.sum() < np.count_nonzero(w)
+    assert done["counts"].tolist() == [
+        np.count_nonzero(done["w"]), 5 + (lost == 0) * lost_now.sum(), 3,
+    ]  # fmt: skip
+
+
+def test_deep_r_and_its_soft_form_move_connections_alike(every_kernels):
+    """The same equation, noise included, where nothing is dormant."""
+    (size,) = sized([5001], [131])
+    arguments = soft_state(np.random.default_rng(8), size, np.float32)
+    theta = abs(arguments.pop("theta")) + 1
+    w = arguments["w"] = arguments["sign"] * theta
+    hard, soft = ({k: a.copy() for k, a in arguments.items()} for _ in range(2))
+    common = {**rates(0.02, 9.1, 11, 0.01), **ADAM, "l1": 0.5, "temperature": 0.3, "key": 9}
+    every_kernels["deep_r_step"](**hard, **common, lost=0.0, counts=np.zeros(3, np.int64))
+    every_kernels["soft_deep_r_step"](
+        **soft, theta=theta, **common, lowest=-1.0, counts=np.zeros(3, np.int64)
+    )
+    np.testing.assert_array_equal(hard["w"], soft["w"])
+    assert (hard["w"] != w).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_deep_r_believes_a_weight_set_by_hand(kernels, dtype):
+    generator = np.random.default_rng(9)
+    w = normal(generator, sized([(41, 100)], [(11, 13)])[0], dtype)
+    w[::3] = 0
+    sign = generator.choice(np.array([-1, 1], np.int8), w.shape)
+    done = compare(kernels, "deep_r_believe", (), updated=("sign",), w=w, sign=sign)
+    np.testing.assert_array_equal(done["sign"], np.where(w == 0, sign, np.sign(w)))
+
+
 def noise(operations, size, key, step, dtype=np.float64):
     """The normal numbers of a step: dormant connections walk by nothing else."""
     theta = np.full(size, -100, dtype)
     w, g, m, v = np.zeros((4, size), dtype)
     operations["soft_deep_r_step"](
-        w, theta, np.ones(size, np.int8), g, m, v, **rates(1.0, 1.0, 0.25, step), **ADAM, l1=0.0,
+        w, theta, np.ones(size, np.int8), g, m, v, **rates(1.0, 1.0, step, 0.25), **ADAM, l1=0.0,
         temperature=2.0, lowest=-INF, key=key, counts=np.zeros(3, np.int64),
     )  # fmt: skip
     return theta + 100

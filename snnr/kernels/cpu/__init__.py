@@ -22,7 +22,10 @@ lif_pool, lif_pool_grad           neuron/pooled       neuron/window: four pixels
 batch_norm..., norm_lif_...       norm
 max_pool..., avg_pool...          pool
 adam_step, grad_r_...             optim
-soft_deep_r_..., stds_...         rewiring
+masked_adam_step, keep_largest,   masked              a step on all cores; selections on one
+grow_...
+deep_r_..., soft_deep_r_step,     rewiring
+stds_...
 normalise, random_affine, ...     input
 mse..., cross_entropy..., one_hot loss                NumPy
 all_finite, count_...             count
@@ -47,6 +50,7 @@ from snnr.kernels.cpu import (
     dropout,
     input,
     loss,
+    masked,
     memory,
     norm,
     optim,
@@ -60,7 +64,7 @@ from snnr.kernels.cpu.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, rewiring, input,
+    optim, masked, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -1,5 +1,4 @@
-"""Soft Deep R and STDS on the CPU: one pass over memory for noise, moments, theta, weight and
-counts."""
+"""Deep R and STDS on the CPU: one pass over memory for noise, moments, theta, weight and counts."""
 
 import math
 from typing import Any
@@ -9,21 +8,18 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels import rules
-from snnr.kernels.cpu.optim import (
-    BLOCK,
-    Float,
-    _adam_delta,
-    _constants,
-    _counts,
-    _grad_r_weight,
-    _moment1,
-    _moment2,
-    _record,
-    _tally,
-)
 from snnr.kernels.cpu.parts.random import gaussians, philox
+from snnr.kernels.cpu.parts.tally import BLOCK, partial, record, tally, typed
 from snnr.kernels.jit import jit
 
+Float = NDArray[np.floating[Any]]
+
+_moment1 = jit()(rules.moment1)
+_moment2 = jit()(rules.moment2)
+_adam_delta = jit()(rules.adam_delta)
+_grad_r_weight = jit()(rules.grad_r_weight)
+_deep_r_theta = jit()(rules.deep_r_theta)
+_deep_r_weight = jit()(rules.deep_r_weight)
 _soft_deep_r_theta = jit()(rules.soft_deep_r_theta)
 _stds_weight = jit()(rules.stds_weight)
 
@@ -43,11 +39,106 @@ def _noise(key: Any, step: Any, first: int, scale: float, out: Any) -> None:
 
 
 @jit()
+def _believe_block(w: Any, sign: Any) -> None:
+    for i in range(w.shape[0]):
+        if w[i] > 0:
+            sign[i] = 1
+        elif w[i] < 0:
+            sign[i] = -1
+
+
+@jit(parallel=True)
+def _believe(w: Any, sign: Any) -> None:
+    size = w.shape[0]
+    for block in prange((size + BLOCK - 1) // BLOCK):
+        i = block * BLOCK
+        j = min(i + BLOCK, size)
+        _believe_block(w[i:j], sign[i:j])
+
+
+def deep_r_believe(w: Float, sign: NDArray[np.int8]) -> None:
+    """sign = that of w, kept where w is 0."""
+    _believe(w.reshape(-1), sign.reshape(-1))
+
+
+@jit()
+def _hard_block(w: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any, shrink: float,
+                scale: float, lost: float, key: Any, step: Any, first: int,
+                counts: Any) -> None:  # fmt: skip
+    """The element at `first` in the whole array is the first of these; a multiple of four."""
+    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
+    found = np.int32(0), np.int32(0), np.int32(0)
+    last = -1  # pair whose numbers are at hand
+    even, odd = 0.0, 0.0
+    for i in range(w.shape[0]):
+        if w[i] == 0:
+            continue
+        if scale != 0 and i // 2 != last:
+            last = i // 2
+            w0, w1, w2, w3 = philox(np.uint64((first + i) // 4), step, key)
+            even, odd = gaussians(w2, w3) if i & 2 else gaussians(w0, w1)
+        noise = w.dtype.type(scale * (odd if i & 1 else even))
+        mi = _moment1(m[i], g[i], beta1, rest1)
+        vi = _moment2(v[i], g[i], beta2, rest2)
+        delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
+        ti = _deep_r_theta(abs(w[i]), sign[i], delta, shrink, noise)
+        gone = ti <= 0
+        m[i] = 0 if gone else mi
+        v[i] = 0 if gone else vi
+        wi = _deep_r_weight(ti, sign[i], lost)
+        w[i] = wi
+        found = tally(found, True, wi != 0)
+    counts[0], counts[1], counts[2] = found
+
+
+@jit(parallel=True)
+def _hard(w: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any, shrink: float, scale: float,
+          lost: float, key: Any, step: Any, counts: Any) -> None:  # fmt: skip
+    size = w.shape[0]
+    for block in prange(counts.shape[0]):
+        i = block * BLOCK
+        j = min(i + BLOCK, size)
+        _hard_block(
+            w[i:j], sign[i:j], g[i:j], m[i:j], v[i:j], constants, shrink, scale, lost, key, step, i,
+            counts[block],
+        )  # fmt: skip
+
+
+def deep_r_step(
+    w: Float,
+    sign: NDArray[np.int8],
+    g: Float,
+    m: Float,
+    v: Float,
+    rates: NDArray[np.float64],
+    row: int,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    l1: float,
+    temperature: float,
+    lost: float,
+    key: int,
+    counts: NDArray[np.int64],
+) -> None:
+    """Deep R of the connections, in place."""
+    step_size, inv_sqrt_c2, step, lr = rates[row].tolist()
+    constants = typed(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
+    shrink, least = typed(w.dtype, lr * l1, lost)
+    blocks = partial(w.size)
+    _hard(
+        w.reshape(-1), sign.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1), constants,
+        shrink, temperature * math.sqrt(lr), least, np.uint64(key), np.uint64(step), blocks,
+    )  # fmt: skip
+    record(blocks, counts)
+
+
+@jit()
 def _soft_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, noise: Any, constants: Any,
                 shrink: float, lowest: float, counts: Any) -> None:  # fmt: skip
     step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
     nothing = step_size * np.int8(0)
-    tally = np.int32(0), np.int32(0), np.int32(0)
+    found = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
         gi = g[i] if theta[i] > 0 else nothing
         mi = _moment1(m[i], gi, beta1, rest1)
@@ -61,8 +152,8 @@ def _soft_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, noise: An
         v[i] = nothing if dormant else vi
         wi = _grad_r_weight(ti, sign[i])
         w[i] = wi
-        tally = _tally(tally, before, wi != 0)
-    counts[0], counts[1], counts[2] = tally
+        found = tally(found, before, wi != 0)
+    counts[0], counts[1], counts[2] = found
 
 
 @jit(parallel=True)
@@ -100,16 +191,16 @@ def soft_deep_r_step(
     counts: NDArray[np.int64],
 ) -> None:
     """Soft Deep R, in place."""
-    step_size, inv_sqrt_c2, lr, step = rates[row].tolist()
-    constants = _constants(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
-    shrink, least = _constants(w.dtype, lr * l1, lowest)
-    blocks = _counts(w.size)
+    step_size, inv_sqrt_c2, step, lr = rates[row].tolist()
+    constants = typed(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
+    shrink, least = typed(w.dtype, lr * l1, lowest)
+    blocks = partial(w.size)
     _soft(
         w.reshape(-1), theta.reshape(-1), sign.reshape(-1), g.reshape(-1), m.reshape(-1),
         v.reshape(-1), constants, shrink, temperature * math.sqrt(lr), least, np.uint64(key),
         np.uint64(step), blocks,
     )  # fmt: skip
-    _record(blocks, counts)
+    record(blocks, counts)
 
 
 @jit()
@@ -138,7 +229,7 @@ def stds_believe(w: Float, theta: Float, d: float) -> None:
 def _stds_block(w: Any, theta: Any, g: Any, m: Any, v: Any, constants: Any, d: float,
                 counts: Any) -> None:  # fmt: skip
     step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
-    tally = np.int32(0), np.int32(0), np.int32(0)
+    found = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
         mi = _moment1(m[i], g[i], beta1, rest1)
         vi = _moment2(v[i], g[i], beta2, rest2)
@@ -149,8 +240,8 @@ def _stds_block(w: Any, theta: Any, g: Any, m: Any, v: Any, constants: Any, d: f
         theta[i] = ti
         wi = _stds_weight(ti, d)
         w[i] = wi
-        tally = _tally(tally, before, wi != 0)
-    counts[0], counts[1], counts[2] = tally
+        found = tally(found, before, wi != 0)
+    counts[0], counts[1], counts[2] = found
 
 
 @jit(parallel=True)
@@ -178,10 +269,10 @@ def stds_step(
 ) -> None:
     """STDS, in place."""
     step_size, inv_sqrt_c2, d, _ = rates[row].tolist()
-    constants = _constants(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
-    blocks = _counts(w.size)
+    constants = typed(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
+    blocks = partial(w.size)
     _stds(
         w.reshape(-1), theta.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1), constants,
         w.dtype.type(d), blocks,
     )  # fmt: skip
-    _record(blocks, counts)
+    record(blocks, counts)

@@ -15,6 +15,7 @@ from snnr.kernels.reference import (
     input,
     linear,
     loss,
+    masked,
     memory,
     neuron,
     norm,
@@ -26,7 +27,7 @@ from snnr.kernels.reference import (
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
-    rewiring, input,
+    masked, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -1,5 +1,4 @@
-"""Soft Deep R (Bellec et al., ICLR 2018, arXiv 1711.05136) and STDS (Chen et al., ICML 2022), in
-NumPy.
+"""Deep R (Bellec et al., ICLR 2018, arXiv 1711.05136) and STDS (Chen et al., ICML 2022), in NumPy.
 
 All arrays share one shape and layout and are updated in place.
 """
@@ -39,6 +38,44 @@ def _noise(w: Array, key: int, step: float, temperature: float, lr: float) -> Ar
     return noise
 
 
+def deep_r_believe(w: Array, sign: Array) -> None:
+    """sign = that of w, kept where w is 0."""
+    sign[w > 0] = 1
+    sign[w < 0] = -1
+
+
+def deep_r_step(
+    w: Array,
+    sign: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    rates: Array,
+    row: int,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    l1: float,
+    temperature: float,
+    lost: float,
+    key: int,
+    counts: Array,
+) -> None:
+    """Connections move, and are lost where they would change their sign."""
+    before = w != 0
+    step_size, inv_sqrt_c2, step, lr = rates[row].tolist()
+    theta, mine, his, signs = abs(w)[before], m[before], v[before], sign[before]
+    theta -= signs * _adam_delta(g[before], mine, his, step_size, beta1, beta2, inv_sqrt_c2, eps)
+    theta -= lr * l1
+    theta += _noise(w, key, step, temperature, lr)[before]
+    gone = theta <= 0
+    theta[gone] = lost
+    mine[gone] = his[gone] = 0
+    # a sum with 0 turns -0 into +0
+    w[before], m[before], v[before] = signs * theta + 0, mine, his
+    _count(counts, before, w)
+
+
 def soft_deep_r_step(
     w: Array,
     theta: Array,
@@ -59,7 +96,7 @@ def soft_deep_r_step(
 ) -> None:
     """Where theta > 0, Adam and lr*l1; everywhere noise, and no less than lowest."""
     before = w != 0
-    step_size, inv_sqrt_c2, lr, step = rates[row].tolist()
+    step_size, inv_sqrt_c2, step, lr = rates[row].tolist()
     active = theta > 0
     delta = _adam_delta(
         np.where(active, g, 0).astype(w.dtype), m, v, step_size, beta1, beta2, inv_sqrt_c2, eps
