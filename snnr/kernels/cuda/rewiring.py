@@ -73,12 +73,12 @@ def _hard(w: Any, sign: Any, g: Any, m: Any, v: Any, rates: Any, row: Any, beta1
     while i < end:
         before = w[i]
         if before != 0:
-            mi = _moment1(m[i], g[i], beta1, rest1)
-            vi = _moment2(v[i], g[i], beta2, rest2)
-            delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
             noise = nothing
             if scale != 0:
                 noise = kind(scale * _normal(key, now, i))
+            mi = _moment1(m[i], g[i], beta1, rest1)
+            vi = _moment2(v[i], g[i], beta2, rest2)
+            delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
             ti = kind(_deep_r_theta(abs(before), sign[i], delta, shrink, noise))
             gone = ti <= 0
             m[i] = nothing if gone else mi
