@@ -326,6 +326,14 @@ class Operations(Protocol):
     def forget_absent(self, w: Memory, m: Memory, v: Memory) -> None:
         """m = v = 0 where w is 0."""
 
+    def replace_connected(self, w: Memory, values: Memory) -> None:
+        """w = values where w is not 0, or TINY with the sign of w where values is 0."""
+
+    def count_magnitudes(self, w: Memory, level: int, prefix: int, bins: Memory) -> None:
+        """bins[d], int64 [65536] = entries of w whose digit number `level` is d and whose digits
+        before it are those of `prefix`. The digits of an entry are the bits of |w|, each inverted
+        but the sign's, 16 at a time from the top: large entries have small digits."""
+
     def keep_largest(self, w: Memory, keep: int, counts: Memory) -> None:
         """w = 0 but for the `keep` entries (all, if there are fewer) of the largest |w|."""
 

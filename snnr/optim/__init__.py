@@ -2,24 +2,33 @@
 
 from snnr.optim.adam import Adam
 from snnr.optim.base import Optimizer
+from snnr.optim.deep_r import DeepR, DeepRSettings
 from snnr.optim.grad_r import GradR
+from snnr.optim.rigl import RigL
 from snnr.optim.settings import AdamSettings, GradRSettings, Settings
 from snnr.optim.soft_deep_r import SoftDeepR, SoftDeepRSettings
+from snnr.optim.sparse_evolution import SET
 from snnr.optim.state import Kept, State
 from snnr.optim.stds import STDS, STDSSettings
 
 #: method name -> optimizer class
-METHODS: dict[str, type[Optimizer]] = {kind.METHOD: kind for kind in (GradR, Adam, SoftDeepR, STDS)}
+METHODS: dict[str, type[Optimizer]] = {
+    kind.METHOD: kind for kind in (GradR, Adam, DeepR, SoftDeepR, STDS, SET, RigL)
+}
 
 __all__ = [
     "METHODS",
+    "SET",
     "STDS",
     "Adam",
     "AdamSettings",
+    "DeepR",
+    "DeepRSettings",
     "GradR",
     "GradRSettings",
     "Kept",
     "Optimizer",
+    "RigL",
     "STDSSettings",
     "Settings",
     "SoftDeepR",

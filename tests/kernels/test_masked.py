@@ -87,6 +87,37 @@ def odd_magnitudes(generator, size, dtype):
 
 
 @FLOATS
+@pytest.mark.parametrize("size", [0, *SIZES])
+def test_replace_connected(kernels, size, dtype):
+    generator = np.random.default_rng(5)
+    w = pruned(generator, (size,), 0.5, dtype)
+    w[::5] = -0.0
+    values = odd_magnitudes(generator, size, dtype)
+    done = compare(kernels, "replace_connected", (), updated=("w",), w=w, values=values)
+    np.testing.assert_array_equal(done["w"] != 0, w != 0)
+
+
+@FLOATS
+@pytest.mark.parametrize("size", FEW)
+def test_count_magnitudes(kernels, size, dtype):
+    """Level by level along the digits of one entry: one is left, or those that equal it."""
+    w = odd_magnitudes(np.random.default_rng(6), size, dtype)
+    w[3] = -1.375
+    prefix, bins = 0, np.empty(1 << 16, np.int64)
+    inverted = ~np.abs(w[3:4]).view(f"u{w.itemsize}")
+    bits = int(inverted[0]) & ((1 << (8 * w.itemsize - 1)) - 1)
+    left = size
+    for level in range(w.itemsize // 2):
+        done = compare(
+            kernels, "count_magnitudes", ("bins",), w=w, level=level, prefix=prefix, bins=bins
+        )
+        assert done["bins"].sum() == left
+        digit = bits >> (8 * w.itemsize - 16 * (level + 1)) & 0xFFFF
+        left, prefix = done["bins"][digit], prefix << 16 | digit
+    assert left == np.count_nonzero(np.abs(w) == 1.375)
+
+
+@FLOATS
 @pytest.mark.parametrize("size", SIZES)
 def test_keep_largest(kernels, size, dtype):
     generator = np.random.default_rng(2)

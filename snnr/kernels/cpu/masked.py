@@ -98,6 +98,18 @@ def forget_absent(w: Float, m: Float, v: Float) -> None:
     _forget(w.reshape(-1), m.reshape(-1), v.reshape(-1))
 
 
+@jit(parallel=True)
+def _replace(w: Any, values: Any, tiny: Any) -> None:
+    for i in prange(w.shape[0]):
+        if w[i] != 0:
+            w[i] = _connected(w[i], values[i], tiny)
+
+
+def replace_connected(w: Float, values: Float) -> None:
+    """w = values where w is not 0, or TINY with the sign of w where values is 0."""
+    _replace(w.reshape(-1), values.reshape(-1), w.dtype.type(rules.TINY))
+
+
 # The largest magnitudes are found digit by digit, of 16 bits: a float without its sign and the
 # number that its bits are have one order, with NaN above all.
 
@@ -117,6 +129,14 @@ def _bits(x: Float) -> tuple[Any, np.uint64, int]:
     """The bits of the entries, those of a magnitude, and how many there are."""
     width = 8 * x.dtype.itemsize
     return x.reshape(-1).view(f"u{x.dtype.itemsize}"), np.uint64((1 << (width - 1)) - 1), width
+
+
+def count_magnitudes(w: Float, level: int, prefix: int, bins: NDArray[np.int64]) -> None:
+    """bins[d] = entries whose digits are those of the prefix, and then d."""
+    bits, magnitude, width = _bits(w)
+    bins.fill(0)
+    shift = np.uint64(width - 16 * (level + 1))
+    _digits(bits, None, magnitude, shift, np.uint64(prefix), bins)
 
 
 def _threshold(x: Float, rank: int, absent: Any) -> tuple[np.uint64, int]:

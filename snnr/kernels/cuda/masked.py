@@ -1,8 +1,7 @@
 """Weights of which few are there: a connection is what is not 0.
 
-`masked_adam_step`, `forget_absent` and `grow_random` are launches and nothing else. Selections of
-the largest are made between two steps, and read a table of counts on the host for every digit, so
-that they cannot be recorded.
+`keep_largest` and `grow_largest`, which are called between two steps, read a table of counts on the
+host for every digit, so that they cannot be recorded; the others are launches and nothing else.
 """
 
 from typing import Any
@@ -14,7 +13,7 @@ from snnr.kernels.backend import digit
 from snnr.kernels.cuda import device
 from snnr.kernels.cuda.device import cuda, function, kernel, launch
 from snnr.kernels.cuda.geometry import strided
-from snnr.kernels.cuda.memory import Memory, copy_out, zeros
+from snnr.kernels.cuda.memory import Memory, copy_out, fill, zeros
 from snnr.kernels.cuda.parts.random import philox
 from snnr.kernels.cuda.parts.reduce import THREADS
 from snnr.kernels.cuda.parts.tally import forget, tally
@@ -95,6 +94,21 @@ def forget_absent(w: Memory, m: Memory, v: Memory) -> None:
     launch(_forget, *_elements(w.size), w.flat, m.flat, v.flat)
 
 
+@kernel()
+def _replace(w: Any, values: Any, tiny: Any) -> None:
+    i, step, end = places(w.shape[0])
+    while i < end:
+        if w[i] != 0:
+            w[i] = _connected(w[i], values[i], tiny)
+        i += step
+
+
+def replace_connected(w: Memory, values: Memory) -> None:
+    """w = values where w is not 0, or TINY with the sign of w where values is 0."""
+    tiny = w.dtype.type(rules.TINY)
+    launch(_replace, *_elements(w.size), w.flat, values.flat, tiny)
+
+
 # The largest magnitudes are found digit by digit, of 16 bits: a float without its sign and the
 # number that its bits are have one order, with NaN above all. Inverted, the largest come first.
 
@@ -140,6 +154,17 @@ def _bits(x: Memory) -> tuple[Any, np.uint64, int]:
     """The bits of the entries, those of a magnitude, and how many there are."""
     width = 8 * x.dtype.itemsize
     return x.words(f"u{x.dtype.itemsize}"), np.uint64((1 << (width - 1)) - 1), width
+
+
+def count_magnitudes(w: Memory, level: int, prefix: int, bins: Memory) -> None:
+    """bins[d] = entries whose digits are those of the prefix, and then d."""
+    bits, magnitude, width = _bits(w)
+    fill(bins, 0)
+    shift = np.uint64(width - 16 * (level + 1))
+    launch(
+        _digits, *_elements(w.size), bits, bits, False, magnitude, shift, np.uint64(prefix),
+        bins.array,
+    )  # fmt: skip
 
 
 def _threshold(x: Memory, rank: int, among_absent: Memory | None) -> tuple[np.uint64, np.uint64]:

@@ -38,6 +38,22 @@ def forget_absent(w: Array, m: Array, v: Array) -> None:
     v[w == 0] = 0
 
 
+def replace_connected(w: Array, values: Array) -> None:
+    """w = values where w is not 0, or TINY with the sign of w where values is 0."""
+    tiny = np.where(w > 0, rules.TINY, -rules.TINY)
+    w[...] = np.where(w == 0, 0, np.where(values == 0, tiny, values))
+
+
+def count_magnitudes(w: Array, level: int, prefix: int, bins: Array) -> None:
+    """bins[d] = entries whose digits are those of the prefix, and then d."""
+    width = 8 * w.dtype.itemsize
+    bins[...] = 0
+    for bits in np.abs(w).reshape(-1).view(f"u{w.dtype.itemsize}").tolist():
+        digits = ((1 << (width - 1)) - 1 - bits) >> (width - 16 * (level + 1))
+        if digits >> 16 == prefix:
+            bins[digits & 0xFFFF] += 1
+
+
 def _by_magnitude(x: Array) -> Array:
     """Places in the order of |x|, the largest first; equal ones in the order of memory."""
     # a float and the number that its bits are have one order; NaN is the largest
