@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from snnr.kernels import rules
+from snnr.kernels.threads import set_threads
 
 from .harness import compare, normal, sized
 from .test_optim import ADAM, SIZES, moments, state
@@ -145,6 +146,19 @@ def test_noise_is_standard_normal_and_of_its_step_key_and_place(every_kernels):
         assert abs((one * other).mean()) < tenth
     np.testing.assert_array_equal(one, noise(every_kernels, size, 3, 1))
     np.testing.assert_array_equal(one[:77], noise(every_kernels, 77, 3, 1))
+
+
+def test_noise_does_not_depend_on_the_number_of_threads(kernels):
+    (size,) = sized([40_001], [67])
+    found, before = [], set_threads(None)
+    try:
+        for threads in {1, before}:
+            set_threads(threads)
+            found.append(noise(kernels, size, 3, 1))
+    finally:
+        set_threads(before)
+    for other in found:
+        np.testing.assert_array_equal(found[0], other)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
