@@ -1,8 +1,8 @@
 """What the methods share that hold the number of connections exactly."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,15 @@ class Masked(Optimizer):
     """
 
     target_connectivity: float
+    #: of the training, as `begin` told
+    steps: int | None = None
+
+    @classmethod
+    def restored(cls, params: Iterable[Parameter], settings: Mapping[str, Any]) -> Self:
+        return cls(params, **{**settings, "fresh": False})
+
+    def begin(self, network: Any, steps: int) -> None:
+        self.steps = steps
 
     def update(self, p: Parameter) -> None:
         kept = self.state[p].memory
@@ -65,6 +74,7 @@ class Masked(Optimizer):
     def keep(self, p: Parameter, connections: int) -> None:
         """Drop all but so many of the largest magnitude, with their moments."""
         p.backend.keep_largest(p.memory, connections, self.counts[p])
+        p.known_nonzero(connections)
         self.rewired(p)
 
     def rewired(self, p: Parameter) -> None:
@@ -105,7 +115,7 @@ class Masked(Optimizer):
         self, p: Parameter, weight: NDArray[Any], arrays: Mapping[str, NDArray[Any]]
     ) -> str | None:
         absent = weight == 0
-        for name in self.MOMENTS:
+        for name in Optimizer.MOMENTS:
             if arrays[name][absent].any():
                 return f"{name} must be 0 where there is no connection"
         return None

@@ -63,7 +63,7 @@ def test_the_first_connections_are_some_of_those_there_were(kind: type[DropAndGr
     assert (sets[2] == sets[3]).all()
     assert (sets[0] != sets[2]).any()
     as_it_is = weights()[0]
-    begun(kind, [as_it_is], sparsify=False)
+    begun(kind, [as_it_is], fresh=False)
     np.testing.assert_array_equal(as_it_is.numpy(), before)
 
 
@@ -162,7 +162,7 @@ def test_when_and_how_much_is_dropped(kind: type[DropAndGrow]) -> None:
     told = {9 + 10 * i: round(share * 1000) for i, share in enumerate(shares)}
     assert come == [told.get(i, 0) for i in range(70)]
     unbounded = begun(kind, weights()[:1], every=10)
-    unbounded._steps = None
+    unbounded.steps = None
     assert unbounded.share() == 0.3
 
 
