@@ -44,7 +44,10 @@ class DropAndGrow(Masked):
     rng : generator or seed; it chooses the first connections.
     fresh : False takes the weights as they are, until a rewiring.
 
-    The first connections are chosen at random and keep the values they have. `begin` says how many
+    The first connections are chosen at random. Their values are divided by the root of their share,
+    so that what a neuron sums up varies as much as with all its weights: without that, few
+    connections drive none to its threshold (Evci, Ioannou, Keskin & Dauphin, AAAI 2022, show what
+    it does to gradients). `begin` says how many
     steps there are, as `Trainer` does; without it the share stays alpha.
 
     Raises

@@ -1,5 +1,6 @@
 """What the methods share that hold the number of connections exactly."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -90,12 +91,14 @@ class Masked(Optimizer):
         self._connect(p, everywhere)
 
     def connect_at_random(self, p: Parameter, connections: int, key: int) -> None:
-        """Drop all but so many, which the key chooses."""
+        """Drop all but so many, which the key chooses, and make these larger by the root of how
+        many times fewer they are."""
         chosen = p.backend.zeros(p.memory.shape, p.dtype)
         counts = p.backend.zeros(3, np.int64)
         first = p.backend.zeros((1, 4), np.float64)
         p.backend.grow_random(chosen, connections, key, first, 0, counts)
         self._connect(p, chosen)
+        p.backend.scale(p.memory, math.sqrt(p.size / max(connections, 1)), p.memory)
 
     def _connect(self, p: Parameter, where: Any) -> None:
         """The weight stays where `where` is not 0."""
