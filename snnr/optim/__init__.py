@@ -4,6 +4,8 @@ from snnr.optim.adam import Adam
 from snnr.optim.base import Optimizer
 from snnr.optim.deep_r import DeepR, DeepRSettings
 from snnr.optim.grad_r import GradR
+from snnr.optim.imp import IMP
+from snnr.optim.magnitude import Magnitude
 from snnr.optim.rigl import RigL
 from snnr.optim.settings import AdamSettings, GradRSettings, Settings
 from snnr.optim.soft_deep_r import SoftDeepR, SoftDeepRSettings
@@ -13,10 +15,12 @@ from snnr.optim.stds import STDS, STDSSettings
 
 #: method name -> optimizer class
 METHODS: dict[str, type[Optimizer]] = {
-    kind.METHOD: kind for kind in (GradR, Adam, DeepR, SoftDeepR, STDS, SET, RigL)
+    kind.METHOD: kind
+    for kind in (GradR, Adam, DeepR, SoftDeepR, STDS, SET, RigL, Magnitude, IMP)
 }
 
 __all__ = [
+    "IMP",
     "METHODS",
     "SET",
     "STDS",
@@ -27,6 +31,7 @@ __all__ = [
     "GradR",
     "GradRSettings",
     "Kept",
+    "Magnitude",
     "Optimizer",
     "RigL",
     "STDSSettings",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +48,14 @@ class DeepR(Masked, launches_alike=True):
     temperature : the noise of a step has deviation temperature*sqrt(lr); the paper's T is
         temperature^2/2.
     rng : generator or seed of the first connections, of the noise and of those that are chosen.
-    sparsify : False takes the weights as they are, until the next step.
+    fresh : False takes the weights as they are, until the next step.
 
     A weight is a connection if and only if it is not 0. Its sign is fixed for ever, as it was at
     the start. A dormant weight is 0 and has no moments: with those of before, it would come back by
-    itself. One that is chosen starts at 1e-12 with its sign; a layer of which every weight is a
-    connection has no dormant ones to choose from, and a weight that would become dormant starts so
-    at once. Gradients are read where there is a connection and nowhere else.
+    itself. The first connections are divided by the root of their share, as those of SET. One that
+    is chosen later starts at 1e-12 with its sign; a layer of which every weight is a connection has
+    no dormant ones to choose from, and a weight that would become dormant starts so at once.
+    Gradients are read where there is a connection and nowhere else.
 
     `state[param]` has sign (int8), exp_avg and exp_avg_sq, of the parameter's shape. What is drawn
     depends on seed, parameter, and count of steps alone. A weight that is set by hand between two
@@ -84,7 +85,7 @@ class DeepR(Masked, launches_alike=True):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         rng: np.random.Generator | int | None = 0,
-        sparsify: bool = True,
+        fresh: bool = True,
     ) -> None:
         settings = DeepRSettings(
             lr=lr, betas=betas, eps=eps, target_connectivity=target_connectivity,
@@ -99,15 +100,11 @@ class DeepR(Masked, launches_alike=True):
         self._had: dict[Parameter, int] = {}
         for p in self.counts:
             self.adopt(p)
-            if sparsify:
+            if fresh:
                 self._had[p] = self.share(p)
                 self.connect_at_random(p, self._had[p], self._growth_key(p))
                 # a weight of exactly 0 was given a sign
                 p.backend.deep_r_believe(p.memory, self.state[p].memory["sign"])
-
-    @classmethod
-    def restored(cls, params: Iterable[Parameter], settings: Mapping[str, Any]) -> Self:
-        return cls(params, **settings, sparsify=False)
 
     def share(self, p: Parameter) -> int:
         """Connections that a weight has."""

@@ -83,7 +83,7 @@ def test_it_follows_its_rule(device: str) -> None:
                 array = in_memory(p, moments.numpy(name)).ravel()
                 np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-6)
         turnover += sum(lost for lost, _ in optimizer.take_changes().values())
-    assert turnover > 100
+    assert turnover > 50
 
 
 def total(optimizer: optim.Optimizer) -> int:
@@ -132,7 +132,8 @@ def test_weights_that_start_at_zero_are_connections_too() -> None:
     optimizer = optim.DeepR([p], target_connectivity=0.25, rng=1)
     assert nonzero(p) == 150
     sign = optimizer.state[p].numpy("sign")
-    np.testing.assert_array_equal(p.numpy(), np.where(p.numpy() == 0, 0, sign * TINY))
+    # as all that is there at first, divided by the root of its share
+    np.testing.assert_array_equal(p.numpy(), np.where(p.numpy() == 0, 0, sign * 2 * TINY))
     assert 200 < (sign == 1).sum() < 400
 
 
