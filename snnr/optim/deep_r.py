@@ -24,10 +24,10 @@ class DeepRSettings(MaskedSettings):
         "erk", "How layers share the connections.", choices=DISTRIBUTIONS, option=True
     )
     l1: float = setting(
-        0.05, "Pull towards zero, by lr*l1 at every step.", least=0, most=1e15, option=True
+        0.01, "Pull towards zero, by lr*l1 at every step.", least=0, most=1e15, option=True
     )
     temperature: float = setting(
-        0.01, "Strength of the noise, temperature*sqrt(lr) at every step.", least=0, most=1e15,
+        0.05, "Strength of the noise, temperature*sqrt(lr) at every step.", least=0, most=1e15,
         option=True,
     )  # fmt: skip
 
@@ -80,8 +80,8 @@ class DeepR(Masked, launches_alike=True):
         lr: float = 1e-3,
         target_connectivity: float = 0.05,
         distribution: str = "erk",
-        l1: float = 0.05,
-        temperature: float = 0.01,
+        l1: float = 0.01,
+        temperature: float = 0.05,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         rng: np.random.Generator | int | None = 0,
