@@ -19,7 +19,7 @@ class STDSSettings(AdamSettings):
     """STDS (Chen et al., ICML 2022)."""
 
     threshold: float = setting(
-        0.1, "Threshold at the end of the training; larger prunes more.", least=0, most=1e15,
+        0.05, "Threshold at the end of the training; larger prunes more.", least=0, most=1e15,
         option=True,
     )  # fmt: skip
     steps: int = setting(
@@ -65,7 +65,7 @@ class STDS(Optimizer, launches_alike=True):
         self,
         params: Iterable[Parameter],
         lr: float = 1e-3,
-        threshold: float = 0.1,
+        threshold: float = 0.05,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         steps: int = 0,
