@@ -63,7 +63,7 @@ def optimizing(rng: np.random.Generator) -> Arguments:
         "l1": 0.2, "temperature": 0.5, "lowest": -1.0, "lost": 0.0,
         "values": normal(rng, (7, 19)), "level": 0, "prefix": 0,
         "bins": empty(1 << 16, dtype=np.int64), "row": 0,
-        "rates": np.array([[0.1, 1.5, 0.2, -0.1]]),
+        "rates": np.array([[0.1, 1.5, 0.2, 0.1]]),
     }  # fmt: skip
 
 
