@@ -127,6 +127,8 @@ def test_launches_of_any_size(paper: Paper, size: int) -> None:
     run["all_finite"](x, u1(1))
     run["count_nonzero"](x, i8(1))
     run["count_spikes"](s.reshape((1, size)), i8(size))
+    run["count_present"](x.reshape((1, 1, size)), i8(1, size), u1(1))
+    run["count_present"](x.reshape((1, size, 1)), i8(1, 1), u1(1))
     run["count_spikes"](s.reshape((size, 1)), i8(1))
     run["reorder"](x.reshape((size, 1)), (1, 0), x.reshape((1, size)))
     sign, rates = _of(np.int8, size), _of(np.float64, 1, 4)
