@@ -81,6 +81,14 @@ def philox_blocks(size: int) -> int:
     return -(-size // 4)
 
 
+def digit(bins: NDArray[np.int64], rank: int) -> tuple[int, int]:
+    """The digit of the entry of this rank, from 1, where bins[d] entries have digit d and small
+    digits come first; and its rank among those that have it."""
+    before = np.cumsum(bins) - bins
+    found = int(np.searchsorted(before, rank) - 1)
+    return found, rank - int(before[found])
+
+
 class _Assembled:
     """Functions as attributes; a name that is none is refused."""
 
@@ -127,5 +135,6 @@ __all__ = [
     "Operations",
     "Pair",
     "assemble",
+    "digit",
     "philox_blocks",
 ]

@@ -316,6 +316,48 @@ class Operations(Protocol):
         """theta -= step_size*sign*g + step_size*prior*signum(theta - mu), then as
         `grad_r_step`."""
 
+    # Weights of which few are there: w is not 0 where there is a connection. counts as above, and
+    # counts[0] is trusted on entry. A connection that gets no value of its own weighs
+    # `rules.TINY`. Magnitudes are ordered as their bits are: NaN is the largest; of equal ones the
+    # first in memory goes before.
+
+    def masked_adam_step(
+        self, w: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int, beta1: float,
+        beta2: float, eps: float, counts: Memory,
+    ) -> None:  # fmt: skip
+        """`adam_step` where w is not 0; elsewhere nothing is read of g, m and v. A weight that
+        would become 0 becomes TINY with the sign it had: the connections stay the same."""
+
+    def forget_absent(self, w: Memory, m: Memory, v: Memory) -> None:
+        """m = v = 0 where w is 0."""
+
+    def replace_connected(self, w: Memory, values: Memory) -> None:
+        """w = values where w is not 0, or TINY with the sign of w where values is 0."""
+
+    def count_magnitudes(self, w: Memory, level: int, prefix: int, bins: Memory) -> None:
+        """bins[d], int64 [65536] = entries of w whose digit number `level` is d and whose digits
+        before it are those of `prefix`. The digits of an entry are the bits of |w|, each inverted
+        but the sign's, 16 at a time from the top: large entries have small digits."""
+
+    def keep_largest(self, w: Memory, keep: int, counts: Memory) -> None:
+        """w = 0 but for the `keep` entries (all, if there are fewer) of the largest |w|."""
+
+    def grow_random(
+        self, w: Memory, total: int, key: int, rates: Memory, row: int, counts: Memory,
+        sign: Memory | None = None,
+    ) -> None:  # fmt: skip
+        """Random entries that are 0 become TINY, until counts[0] is `total`, at most the size of w,
+        which is below 2**32. Their sign is that of `sign`, int8, or random.
+
+        Draws 0, 1, ... are made one after the other; one that is no 0 any more is passed over. Draw
+        i has words 2*(i % 2) and the next, high and low, of the Philox block with the counter (i //
+        2, rates[row, 2]) and the key: their `rules.place`; the sign is + where low is odd.
+        """
+
+    def grow_largest(self, w: Memory, g: Memory, total: int, counts: Memory) -> None:
+        """The entries that are 0 with the largest |g| become TINY with the sign of -g (+ where g is
+        0 or NaN), until counts[0] is `total`, at most the size of w."""
+
     # Input: images uint8 or float32 [M, C, H, W] in memory, index int64 [N], mean and std float32
     # [C], out float32 [N, H, W, C]
 

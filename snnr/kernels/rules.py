@@ -282,6 +282,19 @@ def grad_r_weight(theta: float, sign: int) -> float:
     return sign * theta
 
 
+#: what a connection weighs that is there and has no weight yet: too little to matter in any sum,
+#: and not 0, which would say that there is no connection
+TINY = 1e-12
+
+
+def connected(before: float, after: float, tiny: float) -> float:
+    """A weight that stays a connection: `after`, or `tiny` with the sign of before where that is
+    0."""
+    if after == _ZERO:
+        return tiny if before > _ZERO else -tiny
+    return after
+
+
 # Random words. Everything is uint64 and below 2^32 in every product, so that nothing overflows.
 
 
@@ -302,3 +315,9 @@ def philox(low: Any, high: Any, key: Any) -> tuple[Any, Any, Any, Any]:
         k0 = (k0 + _STEP0) & _WORD
         k1 = (k1 + _STEP1) & _WORD
     return c0, c1, c2, c3
+
+
+def place(high: Any, low: Any, size: Any) -> Any:
+    """A place below `size` from two words: floor((high*2**32 + low) * size / 2**64), size < 2**32,
+    all uint64."""
+    return (high * size + (low * size >> _HALF)) >> _HALF

@@ -5,7 +5,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,11 @@ class Optimizer(ABC):
             self.state[p].follow()
             if p in self.counts:
                 self._count(p)
+
+    @classmethod
+    def restored(cls, params: Iterable[Parameter], settings: Mapping[str, Any]) -> Self:
+        """One whose state is read from a file afterwards: it leaves the weights as they are."""
+        return cls(params, **settings)
 
     @property
     def settings(self) -> AdamSettings:

@@ -135,6 +135,14 @@ def test_launches_of_any_size(paper: Paper, size: int) -> None:
     run["grad_r_start"](x, x, sign, 1)
     run["grad_r_believe"](x, x, sign)
     run["grad_r_step"](x, x, sign, x, x, x, rates, 0, 0.9, 0.99, 1e-8, i8(3))
+    run["masked_adam_step"](x, x, x, x, rates, 0, 0.9, 0.99, 1e-8, i8(3))
+    run["forget_absent"](x, x, x)
+    run["replace_connected"](x, x)
+    run["count_magnitudes"](x, 1, 7, i8(1 << 16))
+    run["grow_random"](x, 1, 5, rates, 0, i8(3))
+    if size > 1:
+        run["keep_largest"](x, 1, i8(3))
+        run["grow_largest"](x, x, 3, i8(3))
     run["reorder"](f4(9, size, 9), (0, 2, 1), f4(9, 9, size))
     run["reorder"](f4(3, size, 3), (2, 1, 0), f4(3, size, 3))
     assert paper.launched
@@ -219,6 +227,8 @@ def _hot(paper: Paper) -> list[Launched]:
     run["adam_step"](w, w, w, w, rates, 1, 0.9, 0.999, 1e-8)
     run["adam_step"](w, w, w, w, rates, 1, 0.9, 0.999, 1e-8, i8(3))
     run["grad_r_step"](w, w, sign, w, w, w, rates, 1, 0.9, 0.999, 1e-8, i8(3))
+    run["masked_adam_step"](w, w, w, w, rates, 1, 0.9, 0.999, 1e-8, i8(3))
+    run["grow_random"](w, 7, 5, rates, 1, i8(3), sign)
     images, norm, out = u1(99, 3, 32, 32), (f4(3), f4(3)), f4(64, 32, 32, 3)
     run["normalise"](images, i8(64), *norm, out)
     run["random_affine"](images, i8(64), f4(64, 6), *norm, out)

@@ -86,6 +86,7 @@ def check(data: Dataset, *changes: tuple[int, Change], **case: Any) -> Trainer:
 @pytest.mark.parametrize("network", list(NETWORKS))
 @pytest.mark.parametrize(("method", "augment"), [
     ("dense", False), ("grad-r", "affine"), ("grad-r", "crop-flip"),
+    ("set", "affine"), ("rigl", False), ("magnitude", False), ("imp", "affine"),
 ])  # fmt: skip
 def test_recorded_steps_have_the_bits_of_plain_ones(
     tiny: Dataset, method: str, network: str, loss: str, augment: Any

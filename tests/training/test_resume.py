@@ -47,7 +47,10 @@ def begun(data: Dataset, case: dict[str, Any], path: Path | None) -> Trainer:
     rng = np.random.default_rng(case["seed"])
     net = nn.Sequential(*NETWORKS[case["network"]](rng), T=2, device=case["device"])
     kind = METHODS[case["method"]]
-    settings = {"lr": 0.02, **({"prior": 0.3} if "prior" in kind.setting_names() else {})}
+    # eight steps in all: what is done now and then is done in some of them
+    often = {"prior": 0.3, "target_connectivity": 0.3, "every": 2}
+    known = kind.setting_names()
+    settings = {"lr": 0.02, **{name: value for name, value in often.items() if name in known}}
     return Trainer(
         net, kind(net.parameters(), **settings), data, BATCH, EPOCHS, loss=case["loss"],
         augment=case["augment"], seed=case["seed"], checkpoint=path,

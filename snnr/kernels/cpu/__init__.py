@@ -22,6 +22,8 @@ lif_pool, lif_pool_grad           neuron/pooled       neuron/window: four pixels
 batch_norm..., norm_lif_...       norm
 max_pool..., avg_pool...          pool
 adam_step, grad_r_...             optim
+masked_adam_step, keep_largest,   masked              a step on all cores; selections on one
+grow_...
 normalise, random_affine, ...     input
 mse..., cross_entropy..., one_hot loss                NumPy
 all_finite, count_...             count
@@ -46,6 +48,7 @@ from snnr.kernels.cpu import (
     dropout,
     input,
     loss,
+    masked,
     memory,
     norm,
     optim,
@@ -58,7 +61,7 @@ from snnr.kernels.cpu.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, input,
+    optim, masked, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

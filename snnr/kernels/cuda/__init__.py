@@ -17,6 +17,7 @@ from snnr.kernels.cuda import (
     dropout,
     input,
     loss,
+    masked,
     memory,
     norm,
     optim,
@@ -29,7 +30,7 @@ from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, input,
+    optim, masked, input,
 )  # fmt: skip
 #: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -15,6 +15,7 @@ from snnr.kernels.reference import (
     input,
     linear,
     loss,
+    masked,
     memory,
     neuron,
     norm,
@@ -24,7 +25,8 @@ from snnr.kernels.reference import (
 )
 
 _FILES = (
-    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim, input,
+    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
+    masked, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
