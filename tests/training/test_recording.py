@@ -85,6 +85,7 @@ def check(data: Dataset, *changes: tuple[int, Change], **case: Any) -> Trainer:
 @pytest.mark.parametrize("loss", list(LOSSES))
 @pytest.mark.parametrize("network", list(NETWORKS))
 @pytest.mark.parametrize(("method", "augment"), [
+    ("deep-r", False), ("soft-deep-r", "affine"), ("stds", False),
     ("dense", False), ("grad-r", "affine"), ("grad-r", "crop-flip"),
     ("set", "affine"), ("rigl", False), ("magnitude", False), ("imp", "affine"),
 ])  # fmt: skip

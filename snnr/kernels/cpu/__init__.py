@@ -24,6 +24,8 @@ max_pool..., avg_pool...          pool
 adam_step, grad_r_...             optim
 masked_adam_step, keep_largest,   masked              a step on all cores; selections on one
 grow_...
+deep_r_..., soft_deep_r_step,     rewiring
+stds_...
 normalise, random_affine, ...     input
 mse..., cross_entropy..., one_hot loss                NumPy
 all_finite, count_...             count
@@ -53,6 +55,7 @@ from snnr.kernels.cpu import (
     norm,
     optim,
     pool,
+    rewiring,
     shape,
 )
 from snnr.kernels.cpu.conv import choose as conv
@@ -61,7 +64,7 @@ from snnr.kernels.cpu.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, masked, input,
+    optim, masked, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -22,6 +22,7 @@ from snnr.kernels.cuda import (
     norm,
     optim,
     pool,
+    rewiring,
     shape,
 )
 from snnr.kernels.cuda.conv import choose as conv
@@ -30,7 +31,7 @@ from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, masked, input,
+    optim, masked, rewiring, input,
 )  # fmt: skip
 #: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {

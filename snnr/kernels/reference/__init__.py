@@ -21,12 +21,13 @@ from snnr.kernels.reference import (
     norm,
     optim,
     pool,
+    rewiring,
     shape,
 )
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
-    masked, input,
+    masked, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {
