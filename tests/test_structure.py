@@ -47,6 +47,7 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.sparse",),
     ("snnr.export",),
     ("snnr.cli",),
+    ("snnr.__main__",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 

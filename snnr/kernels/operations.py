@@ -273,6 +273,11 @@ class Operations(Protocol):
     def count_spikes(self, spikes: Memory, count: Memory) -> None:
         """Adds to count[M], int64, the spikes of each neuron in spikes[R, M]."""
 
+    def count_present(self, x: Memory, count: Memory, graded: Memory) -> None:
+        """Adds to count[T, M], int64, the entries of each column of x[T, R, M], float, that are not
+        0; graded[t], uint8, becomes 1 if x[t] has one that is neither -1, 0 nor 1, and stays what
+        it was if not."""
+
     def count_nonzero(self, x: Memory, count: Memory) -> None:
         """count[0], int64 = how many entries of x are not zero."""
 

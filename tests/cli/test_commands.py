@@ -59,7 +59,8 @@ def test_version(run: Run) -> None:
 
 
 def test_unknown_command(run: Run) -> None:
-    assert "No such command 'fly'" in run("fly", code=2).stderr
+    assert "There is no command 'fly'. There are train, sweep" in run("fly", code=2).stderr
+    assert "'trian'. Did you mean train?" in run("trian", "mnist", code=2).stderr
 
 
 def test_eval_agrees_with_training(answer: Answer, run: Run, trained: Path) -> None:

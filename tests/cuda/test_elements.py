@@ -127,6 +127,8 @@ def test_launches_of_any_size(paper: Paper, size: int) -> None:
     run["all_finite"](x, u1(1))
     run["count_nonzero"](x, i8(1))
     run["count_spikes"](s.reshape((1, size)), i8(size))
+    run["count_present"](x.reshape((1, 1, size)), i8(1, size), u1(1))
+    run["count_present"](x.reshape((1, size, 1)), i8(1, 1), u1(1))
     run["count_spikes"](s.reshape((size, 1)), i8(1))
     run["reorder"](x.reshape((size, 1)), (1, 0), x.reshape((1, size)))
     sign, rates = _of(np.int8, size), _of(np.float64, 1, 4)
@@ -207,6 +209,24 @@ def test_grad_r_rounds_as_on_the_cpu(paper: Paper) -> None:
     text = _compiled(paper, "optim._grad_r")
     assert {"sqrt.rn.f32", "div.rn.f32"} <= set(re.findall(r"(?:sqrt|div)\.\w+\.f32", text))
     assert not re.search(r"(?:sqrt|div|ex2|rcp)\.approx", text)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_selects_connections_compiles(paper: Paper, dtype: Any) -> None:
+    """Numbers of places and of bits meet nothing signed, which would make floats of them."""
+    run, w, counts = OPERATIONS, _of(dtype, 800, 784), i8(3)
+    paper.read = lambda array: np.full(array.shape, 5, array.dtype)  # type: ignore[method-assign]
+    run["keep_largest"](w, 3, counts)
+    run["grow_largest"](w, w, 8, counts)
+    run["grow_random"](w, 8, 5, _of(np.float64, 1, 4), 0, counts)
+    run["replace_connected"](w, w)
+    run["forget_absent"](w, w, w)
+    names = {launched.kernel.name for launched in paper.launched}
+    assert {"masked._digits", "masked._digits_of_places", "masked._cut", "masked._grow"} < names
+    for launched in paper.launched:
+        text = ptx(launched, (9, 0))
+        assert ".local" not in text, launched.kernel
+        assert not re.search(r"cvt\.rn\.f64\.[us]64", text), launched.kernel
 
 
 def _hot(paper: Paper) -> list[Launched]:

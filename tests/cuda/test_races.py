@@ -46,8 +46,8 @@ def empty(*shape: int, dtype: Any = f4) -> np.ndarray:
     return poisoned(np.empty(shape, dtype))
 
 
-def counts(n: int) -> np.ndarray:
-    return np.zeros(n, np.int64)
+def counts(*sizes: int) -> np.ndarray:
+    return np.zeros(sizes, np.int64)
 
 
 def optimizing(rng: np.random.Generator) -> Arguments:
@@ -206,6 +206,9 @@ CALLS: list[tuple[str, str, Build]] = [
         "flag": np.ones(1, u1),
     }),
     ("count_spikes", "", lambda rng: {"spikes": spikes(rng, (37, 5), 0.4), "count": counts(5)}),
+    ("count_present", "", lambda rng: {
+        "x": pruned(rng, (2, 37, 5), 0.4, f4), "count": counts(2, 5), "graded": np.zeros(2, u1),
+    }),
     ("count_nonzero", "", lambda rng: {"x": pruned(rng, (331,), 0.4, f4), "count": counts(1)}),
     *((name, "", optimizing) for name in (
         "adam_step", "grad_r_start", "grad_r_believe", "grad_r_step", "grad_r_sgd_step",

@@ -152,6 +152,17 @@ def test_a_gradient_where_there_is_no_connection_is_not_looked_at(
 
 
 @BOTH
+def test_a_weight_without_a_gradient_is_not_rewired(kind: type[DropAndGrow]) -> None:
+    params = weights()
+    optimizer = begun(kind, params, every=1)
+    before = [p.numpy().copy() for p in params]
+    params[0].grad = gradient(params[0], 0)
+    optimizer.step()
+    moved = [(p.numpy() != was).any() for p, was in zip(params, before, strict=True)]
+    assert moved == [True, False, False]
+
+
+@BOTH
 def test_when_and_how_much_is_dropped(kind: type[DropAndGrow]) -> None:
     p = Parameter(np.ones((40, 50), np.float32), "0_linear.weight")
     optimizer = begun(kind, [p], target_connectivity=0.5, every=10, stop=0.5, drop=0.4)
