@@ -19,7 +19,7 @@
                                /optimizer/<layer>/<parameter>/ theta, sign, exp_avg, exp_avg_sq,
                                attr step: its updates, and for a weight the same attrs again
     /history                   one dataset per column, one row per epoch; groups with one dataset
-                               per layer
+                               per layer, and one of the optimizer's settings that may move
     /rng                       one JSON string per generator, and what a stop inside of an epoch
                                needs: progress (JSON) and order (the epoch's permutation)
 
@@ -50,6 +50,8 @@ COLUMNS = (
 )  # fmt: skip
 #: groups of /history with one column per layer
 LAYER_COLUMNS = ("pruned", "regrown", "layer_connectivity", "firing_rate", "silent")
+#: group of /history with one column per setting of the optimizer that may move
+SETTINGS = "settings"
 
 #: generators whose state is two integers and that this format keeps
 GENERATORS = {"PCG64": np.random.PCG64, "PCG64DXSM": np.random.PCG64DXSM}
