@@ -21,9 +21,10 @@ from snnr.errors import (
 )
 
 if TYPE_CHECKING:
-    from snnr import activity, data, functional, input, metrics, models, nn, optim, surrogate
+    from snnr import activity, data, functional, input, metrics, models, nn, optim, sparse, surrogate
     from snnr.checkpoint import load, save
     from snnr.gradient_check import gradcheck
+    from snnr.sparse import compile
     from snnr.tensor import Buffer, Function, Parameter, Tensor, no_grad
     from snnr.training import Callback, Trainer
 
@@ -41,9 +42,11 @@ _LAZY = {
     "Trainer": "snnr.training",
     "save": "snnr.checkpoint",
     "load": "snnr.checkpoint",
+    "compile": "snnr.sparse",
 }
 _MODULES = (
-    "activity", "data", "functional", "input", "metrics", "models", "nn", "optim", "surrogate",
+    "activity", "data", "functional", "input", "metrics", "models", "nn", "optim", "sparse",
+    "surrogate",
 )  # fmt: skip
 
 
@@ -94,6 +97,7 @@ __all__ = [
     "Tensor",
     "Trainer",
     "activity",
+    "compile",
     "data",
     "functional",
     "gradcheck",
@@ -105,5 +109,6 @@ __all__ = [
     "no_grad",
     "optim",
     "save",
+    "sparse",
     "surrogate",
 ]

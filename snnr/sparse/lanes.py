@@ -137,14 +137,15 @@ def scatter_bits_16(typing_context, word, index, start, stop, value, acc, acc0):
 
 def _step(lanes: int, soft: bool) -> Any:
     """One time step of `lanes` neurons with one gain and offset: charge from z[z0..], fire, reset
-    v[v0..] in place; returns who fired. `scalars` are decay, drive, rest, threshold, reset."""
+    v[v0..] in place; returns who fired. `scalars` are decay, drive, rest, threshold, reset. With
+    `fresh` the neurons start from their reset instead of v."""
 
     @intrinsic
-    def step(typing_context, z, z0, gain, offset, scalars, s0, v, v0):  # type: ignore[no-untyped-def]
+    def step(typing_context, z, z0, gain, offset, scalars, s0, v, v0, fresh):  # type: ignore[no-untyped-def]
         one_type(z, scalars, v)
 
         def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
-            z, z0, gain, offset, scalars, s0, potential, v0 = args
+            z, z0, gain, offset, scalars, s0, potential, v0, fresh = args
             v = _vectors(context, builder, sig.args[0], lanes)
             pz = v.pointer(sig.args[0], z, z0)
             ps = v.pointer(sig.args[4], scalars, s0)
@@ -161,7 +162,8 @@ def _step(lanes: int, soft: bool) -> Any:
             for first in range(0, lanes, v.lanes):
                 here = v.at(pv, first)
                 current = lanes_of(v.load(v.at(pz, first))) * g + o
-                h = _RULES.charge(lanes_of(v.load(here)), current, decay, drive, rest)
+                before = builder.select(fresh, reset.value, v.load(here))
+                h = _RULES.charge(lanes_of(before), current, decay, drive, rest)
                 fired = _RULES.fire(h, threshold)
                 s = fired.choose(1.0, 0.0)
                 after = (
@@ -173,7 +175,7 @@ def _step(lanes: int, soft: bool) -> Any:
             return word
 
         i = INDEX
-        return types.uint64(z, i, z.dtype, z.dtype, scalars, i, v, i), emit
+        return types.uint64(z, i, z.dtype, z.dtype, scalars, i, v, i, types.boolean), emit
 
     return step
 
@@ -185,31 +187,70 @@ step_soft_16, step_soft_32, step_soft_64 = (_step(n, True) for n in (16, 32, 64)
 
 
 def _reached(lanes: int) -> Any:
-    """Which of z[z0], ... z[z0 + lanes - 1] are at least the bound."""
+    """out[o0 + k] = which of gain*z[z0 + n] + offset, n < lanes, are at least bound[b0 + k], for
+    k < count; returns the last of these words."""
 
     @intrinsic
-    def reached(typing_context, z, z0, bound):  # type: ignore[no-untyped-def]
-        one_type(z)
+    def reached(typing_context, z, z0, gain, offset, bound, b0, count, out, o0):  # type: ignore[no-untyped-def]
+        one_type(z, bound)
 
         def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
-            z, z0, bound = args
+            z, z0, gain, offset, bound, b0, count, out, o0 = args
             v = _vectors(context, builder, sig.args[0], lanes)
             pz = v.pointer(sig.args[0], z, z0)
-            edge = v.splat(bound)
-            word: Any = ir.Constant(WORD, 0)
-            for first in range(0, lanes, v.lanes):
-                truth = builder.fcmp_ordered(">=", v.load(v.at(pz, first)), edge)
-                part = builder.shl(_bits(builder, v, truth), WORD(first))
-                word = builder.or_(word, part)
-            return word
+            pb = v.pointer(sig.args[4], bound, b0)
+            po = pointer_to(context, builder, sig.args[7], out, o0)
+            g, o = v.splat(gain), v.splat(offset)
+            parts = range(0, lanes, v.lanes)
+            currents = [
+                builder.fadd(builder.fmul(v.load(v.at(pz, first)), g), o) for first in parts
+            ]
+            last = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
+            with cgutils.for_range(builder, count) as loop:
+                edge = v.splat(builder.load(builder.gep(pb, [loop.index])))
+                word: Any = ir.Constant(WORD, 0)
+                for first, current in zip(parts, currents, strict=True):
+                    truth = builder.fcmp_ordered(">=", current, edge)
+                    part = builder.shl(_bits(builder, v, truth), WORD(first))
+                    word = builder.or_(word, part)
+                builder.store(word, builder.gep(po, [loop.index]))
+                builder.store(word, last)
+            return builder.load(last)
 
-        return types.uint64(z, INDEX, z.dtype), emit
+        i = INDEX
+        one = z.dtype
+        return types.uint64(z, i, one, one, bound, i, i, out, i), emit
 
     return reached
 
 
 reached_16 = _reached(16)
+reached_32 = _reached(32)
 reached_64 = _reached(64)
+
+
+# Elements without the test for negative indices, which would cost as much as the rest
+
+
+@intrinsic
+def get(typing_context, array, place):  # type: ignore[no-untyped-def]
+    """array[place]."""
+
+    def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.load(pointer_to(context, builder, sig.args[0], *args))
+
+    return array.dtype(array, INDEX), emit
+
+
+@intrinsic
+def put(typing_context, array, place, value):  # type: ignore[no-untyped-def]
+    """array[place] = value."""
+
+    def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        builder.store(args[2], pointer_to(context, builder, sig.args[0], *args[:2]))
+        return context.get_dummy_value()
+
+    return types.void(array, INDEX, array.dtype), emit
 
 
 def critical_currents(neuron: rules.Neuron, steps: int) -> np.ndarray[Any, Any]:

@@ -210,15 +210,18 @@ class Plan:
         self.Q = -(-self.lanes // 64)
         self.pitches = {STATIC: max(16, G), FLOATS: -(-self.lanes // 16) * 16, BITS: self.Q}
         self.theta = np.zeros(0, np.float32)
-        self.word_room = 0
+        self.where = np.zeros(0, np.int64)
+        self.word_room = PERIODIC  # the first words are scratch
         self._scratch()
         self.buffers: list[tuple[int, int, int]] = []  #: of each operation: kind, place, pitch
         self._fill(watched)
 
     def _scratch(self) -> None:
         wiring = self.wiring
-        acc = max(64 * self.Q, *self.pitches.values(), 64)
+        acc = max(128 * self.Q, *self.pitches.values(), 128)
         sums = 0
+        if self.G == 1 and self.kind == STATIC:
+            sums = wiring.ops[0].shape[0] + 64
         if self.Q == 1:
             pitch = 16 if self.lanes <= 16 else 64
             for op, columns in zip(wiring.ops, wiring.columns, strict=True):
@@ -262,6 +265,8 @@ class Plan:
                 OUT_PLANE: after.plane, OUT_WIDE: after.wide,
             }  # fmt: skip
             self.buffers.append((kind, at, pitch))
+            if row[OP] == PIXELS:
+                self.where = _where(op.shape, wiring.places[number], after, row.get(POOL, 1))
             rows.append(row)
             number += 1 + fused
         rows[-1][VOTE] = wiring.vote
@@ -321,16 +326,17 @@ class Plan:
             PLACES: before.size, AFFINE: wiring.affine_at[number],
             NEURON: wiring.neuron_at[number], THETA: -1, STATE: wiring.state_at[number], VOTE: 1,
         }  # fmt: skip
-        weight, neuron = stage.weight, stage.neuron
         if op.pooling:
             assert stage.pool is not None
             step = stage.pool.stride
             row |= {POOL: stage.pool.size, AVERAGE: int(stage.pool.kind == "avg"),
                     STEP_Y: step * before.wide, STEP_X: step}  # fmt: skip
             return row
+        weight, neuron = stage.weight, stage.neuron
         if weight is not None and weight.is_conv:
             row |= {STEP_Y: weight.stride * before.wide, STEP_X: weight.stride}
-        if kind == BITS and self.Q == 1:
+        events = kind == STATIC and self.G == 1 and number == 0
+        if (kind == BITS and self.Q == 1 and neuron is not None) or events:
             row[COLUMNS] = wiring.columns[number]
         if kind == STATIC and neuron is not None and not neuron.soft and self.S <= PERIODIC:
             row[THETA] = self.theta.size
@@ -343,6 +349,17 @@ class Plan:
             np.zeros((threads, max(self.word_room, 1)), np.uint64),
             np.zeros((threads, self.float_room), np.float32),
         )
+
+
+def _where(shape: Shape, before: Place, after: Place, pool: int) -> Int:
+    """For the pixels of a run through a channel in front, the place behind, or -1."""
+    height, width = shape[1:]
+    span = (height - 1) * before.wide + width
+    run = np.arange(-(-span // 64) * 64)
+    y, x = run // before.wide, run % before.wide
+    inside = (y < height // pool * pool) & (x < width // pool * pool)
+    place = after.start + y // pool * after.wide + x // pool
+    return np.where(inside, place, -1)
 
 
 def _table(rows: list[dict[int, int]]) -> Int:
