@@ -16,6 +16,7 @@ from snnr.cli.common import (
 
 if TYPE_CHECKING:
     from snnr.data import Dataset
+
     from snnr.export import Exported, Written
 
 ENDINGS = {"c": ".h", "npz": ".npz", "nir": ".nir"}
@@ -39,9 +40,7 @@ ENDINGS = {"c": ".h", "npz": ".npz", "nir": ".nir"}
     "--scale", type=click.Choice(["channel", "layer"]), default="channel", show_default=True,
     help="Fixed point: one scale for what.",
 )  # fmt: skip
-@click.option(
-    "--prefix", default="network", show_default=True, help="C: the prefix of every name."
-)
+@click.option("--prefix", default="network", show_default=True, help="C: the prefix of every name.")
 @click.option(
     "--golden", type=click.IntRange(1, 1000), default=2, show_default=True, metavar="N",
     help="C: images in it for its self-test.",
@@ -82,10 +81,9 @@ def command(
       snnr export runs/mnist-grad-r-prior0.3-seed0 --to c --quantize int8 -o network.h --check
       snnr export checkpoint.h5 --to nir -o network.nir
     """
-    from snnr.export import exported, write_c, write_nir, write_npz
-
     from snnr.checkpoint import located
     from snnr.errors import ConfigError
+    from snnr.export import exported, write_c, write_nir, write_npz
 
     if kind != "c" and (quantize or checked):
         raise ConfigError("--quantize and --check are for --to c")
@@ -150,11 +148,14 @@ def _checked(written: "Written", path: Path, images: "Dataset", quiet: bool) -> 
     """Compiled and run on the test images, beside the dense network."""
     from snnr.checkpoint import load
     from snnr.input import Images
+    from snnr.nn import IF, Sequential
     from snnr.training import evaluate
 
     note(f"compiling {written.path}, running {len(images.x_test):,} images", quiet)
     network = load(path, with_optimizer=False).network
-    network.set_timesteps(written.program.T)
+    for layer in network.layers():
+        if isinstance(layer, IF | Sequential):
+            layer.T = written.program.T
     normal = written.program.normalisation
     assert normal is not None
     source = Images(images.x_test, normal.mean, normal.std)
@@ -179,7 +180,10 @@ def _print(told: dict[str, Any]) -> None:
             flash = f"{told['flash_cortex_m4']:,} bytes on a Cortex-M4, {flash}"
         else:
             flash += ", and the code, 1 to 3 kB"
-        pairs += [("flash", flash), ("ram", f"{ram} of buffers, no heap; the image is the caller's")]
+        pairs += [
+            ("flash", flash),
+            ("ram", f"{ram} of buffers, no heap; the image is the caller's"),
+        ]
     if "accuracy" in told:
         pairs.append(("accuracy", f"{percent(told['accuracy'])} of {told['images']:,} images, "
                                   f"dense {percent(told['accuracy_dense'])}"))  # fmt: skip

@@ -82,8 +82,8 @@ def _normalisation(mean: Sequence[float], std: Sequence[float], channels: int) -
     fits = all(part.shape == (channels,) and np.isfinite(part).all() for part in found)
     if not fits or not (found[1] > 0).all():
         raise ConfigError(
-            f"mean (={list(mean)}) and std (={list(std)}) must be finite, one for each of {channels} channels, "
-            "std above 0"
+            f"mean (={list(mean)}) and std (={list(std)}) must be finite, one for each of "
+            f"{channels} channels, std above 0"
         )
     return Normalisation(*found)
 

@@ -47,7 +47,9 @@ def normalised(images: np.ndarray) -> np.ndarray:
     return np.asarray((scaled - mean) / std)
 
 
-def dense_spikes(net: nn.Sequential, images: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def dense_spikes(
+    net: nn.Sequential, images: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """What each layer of the dense network puts out, [T, N, ...] by path, and rates."""
     found = {}
 

@@ -37,9 +37,7 @@ def written(spec: str, folder: Path, quantize: str | None = None, **options: Any
 
 @needs_compiler
 @pytest.mark.parametrize("spec", SPECS)
-def test_float_fires_as_the_dense_network(
-    spec: str, tmp_path: Path, pixels: np.ndarray
-) -> None:
+def test_float_fires_as_the_dense_network(spec: str, tmp_path: Path, pixels: np.ndarray) -> None:
     found = written(spec, tmp_path)
     told = found.check(pixels, SANITIZED)
     emulated = found.emulate(pixels)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from snnr.errors import ConfigError, ShapeError
 from snnr.export.c import check as _check
+from snnr.export.c.cross import Sizes, sizes
 from snnr.export.c.emulate import Answers, emulate
 from snnr.export.c.header import Header, golden_images, header_of
 from snnr.export.c.program import Program, program_of
@@ -67,6 +68,10 @@ class Written:
         return _check.check(
             self.program, self.header.text, self.prefix, self._fitting(images), flags
         )
+
+    def cortex_m4(self) -> Sizes | None:
+        """Bytes on a Cortex-M4, as ``arm-none-eabi-gcc -Os`` has it; None where it is not here."""
+        return sizes(self.header.text, self.prefix, self.program.source.ctype)
 
     def emulate(self, images: NDArray[Any]) -> Answers:
         """The same in NumPy, with margins."""
@@ -123,4 +128,4 @@ def write_c(
     return Written(write_file(path, header.text.encode()), prefix, program, header)
 
 
-__all__ = ["GOLDEN", "Answers", "Written", "write_c"]
+__all__ = ["GOLDEN", "Answers", "Sizes", "Written", "write_c"]

@@ -76,7 +76,9 @@ def _head(prefix: str, program: Program, flash: int, ram: int, about: str) -> st
     source = program.source
     shape = "x".join(map(str, source.shape))
     weights = sum(len(step.weights) for step in program.steps if isinstance(step, Weighted))
-    numbers = "float32" if program.quantize is None else f"{program.quantize} weights, int32 potentials"
+    numbers = (
+        "float32" if program.quantize is None else f"{program.quantize} weights, int32 potentials"
+    )
     takes = "uint8 pixels, 0..255" if source.kind == "pixels" else "normalised floats"
     text = printable(about).replace("*/", "* /").replace("/*", "/ *")
     return f"""\
