@@ -16,6 +16,7 @@ COMMANDS = {
     "report": ("snnr.cli.report", "One HTML page about runs and sweeps."),
     "eval": ("snnr.cli.eval", "Accuracy, loss, connectivity, firing rates and operations."),
     "inspect": ("snnr.cli.inspect", "What is inside a checkpoint, layer by layer."),
+    "export": ("snnr.cli.export", "A network as C, as NIR, or as arrays for scipy."),
     "bench": ("snnr.cli.bench", "Time training and inference on this machine."),
     "data": ("snnr.cli.data", "List, download and check data sets."),
 }
