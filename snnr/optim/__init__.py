@@ -15,8 +15,7 @@ from snnr.optim.stds import STDS, STDSSettings
 
 #: method name -> optimizer class
 METHODS: dict[str, type[Optimizer]] = {
-    kind.METHOD: kind
-    for kind in (GradR, DeepR, SoftDeepR, STDS, SET, RigL, Magnitude, IMP, Adam)
+    kind.METHOD: kind for kind in (GradR, DeepR, SoftDeepR, STDS, SET, RigL, Magnitude, IMP, Adam)
 }
 
 __all__ = [
