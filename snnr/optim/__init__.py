@@ -5,6 +5,7 @@ from snnr.optim.base import Optimizer
 from snnr.optim.grad_r import GradR
 from snnr.optim.settings import AdamSettings, GradRSettings, Settings
 from snnr.optim.state import Kept, State
+from snnr.optim.steering import Steered
 
 #: method name -> optimizer class
 METHODS: dict[str, type[Optimizer]] = {kind.METHOD: kind for kind in (GradR, Adam)}
@@ -19,4 +20,5 @@ __all__ = [
     "Optimizer",
     "Settings",
     "State",
+    "Steered",
 ]
