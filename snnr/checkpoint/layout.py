@@ -14,8 +14,9 @@
     /network/<layer>/weight    CSR in AnnData's encoding: data, indices, indptr; attrs
                                encoding-type, encoding-version, shape [out, in*kh*kw], kernel_shape
     /network/<layer>/...       bias, scale, shift, running_mean, running_var
-    /optimizer                 attrs: method, step, the method's settings, and parameters: JSON,
-                               names of those it moves, in its order (all, where that is missing);
+    /optimizer                 attrs: method, step, the method's settings and numbers (lag, of one
+                               that is steered), and parameters: JSON, names of those it moves, in
+                               its order (all, where that is missing);
                                /optimizer/<layer>/<parameter>/ theta, sign, exp_avg, exp_avg_sq,
                                attr step: its updates, and for a weight the same attrs again
     /history                   one dataset per column, one row per epoch; groups with one dataset

@@ -12,6 +12,7 @@ from snnr.optim.soft_deep_r import SoftDeepR, SoftDeepRSettings
 from snnr.optim.sparse_evolution import SET
 from snnr.optim.state import Kept, State
 from snnr.optim.stds import STDS, STDSSettings
+from snnr.optim.steering import Steered
 
 #: method name -> optimizer class
 METHODS: dict[str, type[Optimizer]] = {
@@ -38,4 +39,5 @@ __all__ = [
     "SoftDeepR",
     "SoftDeepRSettings",
     "State",
+    "Steered",
 ]

@@ -197,8 +197,11 @@ def _is_file(dataset: str) -> bool:
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
-    """runs/<dataset>-<method>-prior<value>-seed<n>; a method without a prior leaves that out."""
+    """runs/<dataset>-<method>-prior<value>-target<connectivity>-seed<n>; a method without one of
+    them, and one that is free of a target, leaves it out."""
     dataset, prior = str(config["dataset"]), config.get("prior")
+    target = config.get("target_connectivity")
     name = Path(dataset).stem if _is_file(dataset) else dataset
     middle = "" if prior is None else f"-prior{prior:g}"
+    middle += f"-target{target:g}" if target else ""
     return Path("runs") / f"{name}-{config['method']}{middle}-seed{config['seed']}"
