@@ -207,7 +207,7 @@ def test_networks_by_name(name: str, shape: tuple[int, ...], tmp_path: Path) -> 
     for layer in net.layers():
         for short, array in layer.arrays().items():
             if short == "weight":
-                array.assign(array.numpy() * 5 * (rng.random(array.shape) < 0.3))
+                array.assign(array.numpy() * 9 * (rng.random(array.shape) < 0.5))
     images = rng.integers(0, 256, (6, *shape), np.uint8)
     mean, std = [0.4] * shape[0], [0.25] * shape[0]
     scaled = ((images / np.float32(255)).astype(np.float32) - np.float32(0.4)) / np.float32(0.25)
