@@ -21,7 +21,18 @@ from snnr.errors import (
 )
 
 if TYPE_CHECKING:
-    from snnr import activity, data, functional, input, metrics, models, nn, optim, sparse, surrogate
+    from snnr import (
+        activity,
+        data,
+        functional,
+        input,
+        metrics,
+        models,
+        nn,
+        optim,
+        sparse,
+        surrogate,
+    )
     from snnr.checkpoint import load, save
     from snnr.gradient_check import gradcheck
     from snnr.sparse import compile
