@@ -37,7 +37,8 @@ def strided(T: int = 5, **neuron: Any) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(1, 4, stride=2, padding=2), nn.LIF(**neuron), nn.AvgPool2d(2, 1),
         nn.Conv2d(4, 4, kernel_size=2), nn.MaxPool2d(2, 1), nn.IF(), nn.MaxPool2d(1),
-        nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 7), nn.BatchNorm1d(7), nn.LIF(**neuron),
+        nn.AvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(24, 7), nn.BatchNorm1d(7),
+        nn.LIF(**neuron),
         nn.Linear(7, 3), T=T,
     )  # fmt: skip
 
@@ -66,12 +67,14 @@ def dense(network: nn.Sequential, x: np.ndarray, sequence: bool = False) -> np.n
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("make", NETWORKS)
 def test_images_give_the_spikes_of_the_dense_network(make: str, neuron: str) -> None:
-    network = exact(NETWORKS[make], **NEURONS[neuron])
+    network = exact(NETWORKS[make], 0.6, **NEURONS[neuron])
     engine = snnr.compile(network, input_shape=SHAPE)
     x = rounded(np.random.default_rng(1), (37, *SHAPE))
     wanted = dense(network, x)
-    assert 0.005 < wanted.mean() < 0.98
-    np.testing.assert_array_equal(Oracle(network).run(np.stack([x] * 5)), wanted)
+    oracle = Oracle(network)
+    np.testing.assert_allclose(oracle.run(np.stack([x] * 5)), wanted, rtol=1e-5)
+    for spikes in list(oracle.seen.values())[:-1]:
+        assert 0.005 < np.mean(spikes) < 0.98
     for count in (37, 1, 2, 3, 9, 0):
         found = engine.spikes(x[:count])
         assert found.dtype == wanted.dtype
@@ -130,7 +133,7 @@ def test_sequences_in_pieces_are_the_whole(make: str, neuron: str, kind: str) ->
         assert potentials[0].size == left
         stage = next(s for s in engine.form.stages if s.neuron_name == layer)
         told = oracle.v[layer].reshape(6, stage.channels, -1)[:, stage.kept]
-        np.testing.assert_array_equal(potentials.reshape(told.shape), told)
+        np.testing.assert_allclose(potentials.reshape(told.shape), told, rtol=1e-5, atol=1e-6)
 
 
 def test_many_streams_and_long_recordings() -> None:
@@ -229,6 +232,7 @@ def test_stats_count_what_the_network_does() -> None:
     network[6].weight.assign(np.full((3, 10), 0.5, np.float32))
     network[4][0].weight.assign(np.full((5, 6, 3, 3), 0.5, np.float32))
     network[0].bias.assign(np.full(6, 0.5, np.float32))
+    network[1].shift.assign(np.full(6, 1.5, np.float32))
     engine = snnr.compile(network)
     x = rounded(np.random.default_rng(19), (20, *SHAPE))
     counter = snnr.activity.ActivityCounter(network)
@@ -280,7 +284,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ShapeError, match="int64"):
         engine.rates(x.astype(np.int64))
     np.testing.assert_array_equal(engine.rates(x.astype(np.float64)), engine.rates(x))
-    for sequence in (x, np.zeros((3, 2, 8), np.uint8)):
+    for sequence in (x[0], np.zeros((3, 2, 8), np.uint8)):
         with pytest.raises(ShapeError, match="sequence"):
             engine.run(sequence)
     with pytest.raises(ShapeError, match="0 or 1"):
