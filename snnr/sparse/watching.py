@@ -30,9 +30,11 @@ class Stats:
 
     connections : by weight layer, those that are left.
     neurons : by neuron layer, those that are left; silent, unneeded : channels that were removed.
-    images : how many were counted; of each layer the spikes per neuron that is left, time step and
-        image (firing_rates), and per image how often a spike met a connection (synaptic_operations)
-        or an analog input did (multiply_accumulates).
+    images : how many were counted. Of each neuron layer, the spikes of every neuron that is left
+        (spikes, int64, as the layer's images lie); over neurons that are left and those that
+        are silent: spikes per neuron, time step and image (firing_rates), and the share that did
+        not fire once (silent_shares). Per image, how often a spike met a connection
+        (synaptic_operations) or an analog input did (multiply_accumulates).
     """
 
     connections: dict[str, int]
@@ -40,7 +42,9 @@ class Stats:
     silent: dict[str, int]
     unneeded: dict[str, int]
     images: int
+    spikes: dict[str, Array]
     firing_rates: dict[str, float]
+    silent_shares: dict[str, float]
     synaptic_operations: dict[str, float]
     multiply_accumulates: dict[str, float]
 
@@ -108,26 +112,21 @@ class Watched:
 
 def stats(form: Form, watched: Watched | None, x: Array | None) -> Stats:
     """See `Stats`."""
-    rates: dict[str, float] = {}
-    sops: dict[str, float] = {}
-    macs: dict[str, float] = {}
-    count = 0
-    if watched is not None and x is not None and len(x):
-        count = len(x)
-        _count(watched, x, rates, sops, macs)
-    return Stats(
+    told = Stats(
         connections={s.weight_name: s.weight.nonzero for s in form.stages if s.weight},
         neurons=form.neurons,
         silent={name: len(gone) for name, gone in form.silent.items()},
         unneeded={name: len(gone) for name, gone in form.unneeded.items()},
-        images=count, firing_rates=rates, synaptic_operations=sops, multiply_accumulates=macs,
+        images=0 if x is None else len(x), spikes={}, firing_rates={}, silent_shares={},
+        synaptic_operations={}, multiply_accumulates={},
     )  # fmt: skip
+    if watched is not None and x is not None and len(x):
+        _count(watched, x, told)
+    return told
 
 
-def _count(
-    watched: Watched, x: Array, rates: dict[str, float], sops: dict[str, float],
-    macs: dict[str, float],
-) -> None:  # fmt: skip
+def _count(watched: Watched, x: Array, told: Stats) -> None:
+    """Fill in what the network does on images."""
     ops = watched.wiring.ops
     totals: dict[int, Array] = {}
     out = np.empty((len(x), prod(watched.wiring.form.output_shape)), np.float32)
@@ -136,23 +135,28 @@ def _count(
             if watched.plan.buffers[number][0] == BITS:
                 fired = watched.values(number, j - i).sum(axis=(0, 1), dtype=np.int64)
                 totals[number] = totals.get(number, 0) + fired
-    S = watched.plan.S
     for number, op in enumerate(ops):
         stage = op.stage
         if op.pooling:
             continue
+        positions = prod(stage.current_shape[1:])
         if stage.neuron is not None:
-            fired = totals[number]
-            rates[stage.neuron_name] = float(fired.sum() / (fired.size * S * len(x)))
+            name, fired = stage.neuron_name, totals[number]
+            told.spikes[name] = fired
+            gone = told.silent.get(name, 0) * positions
+            times = (fired.size + gone) * watched.plan.S * len(x)
+            told.firing_rates[name] = float(fired.sum() / times)
+            quiet = np.count_nonzero(fired == 0) + gone
+            told.silent_shares[name] = float(quiet / (fired.size + gone))
         if stage.weight is None:
             continue
         if number > 0 and number - 1 in totals:
             met = operations(stage, totals[number - 1])
-            sops[stage.weight_name] = met / len(x)
+            told.synaptic_operations[stage.weight_name] = met / len(x)
         else:
-            steps = 1 if watched.plan.kind == STATIC and number == 0 else S
-            positions = prod(stage.current_shape[1:])
-            macs[stage.weight_name] = float(stage.weight.nonzero * positions * steps)
+            steps = 1 if number == 0 else watched.plan.S
+            macs = stage.weight.nonzero * positions * steps
+            told.multiply_accumulates[stage.weight_name] = float(macs)
 
 
 def operations(stage: Stage, spikes: Array) -> int:

@@ -247,6 +247,7 @@ def test_stats_count_what_the_network_does() -> None:
     assert told.firing_rates == pytest.approx(
         {name: n.firing_rate for name, n in wanted.neurons.items()}
     )
+    assert told.silent_shares == {name: n.silent for name, n in wanted.neurons.items()}
     assert told.neurons == {name: n.neurons for name, n in wanted.neurons.items()}
     assert told.connections["6_linear"] == 30
 
