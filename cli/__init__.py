@@ -15,6 +15,7 @@ COMMANDS = {
     "plot": ("snnr.cli.plot", "Draw the figures of runs and sweeps."),
     "report": ("snnr.cli.report", "One HTML page about runs and sweeps."),
     "eval": ("snnr.cli.eval", "Accuracy, loss, connectivity, firing rates and operations."),
+    "predict": ("snnr.cli.predict", "Label and rates of images."),
     "inspect": ("snnr.cli.inspect", "What is inside a checkpoint, layer by layer."),
     "export": ("snnr.cli.export", "A network as C, as NIR, or as arrays for scipy."),
     "bench": ("snnr.cli.bench", "Time training and inference on this machine."),

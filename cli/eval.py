@@ -27,8 +27,15 @@ def _dense(**arguments: Any) -> "Evaluation":
     return evaluate(**arguments)
 
 
+def _sparse(**arguments: Any) -> "Evaluation":
+    """The compiled network."""
+    from snnr.cli.sparse import evaluate
+
+    return evaluate(**arguments)
+
+
 #: engine -> function with the arguments of `snnr.training.evaluate`
-ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense}
+ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense, "sparse": _sparse}
 
 
 @click.command(name="eval", short_help="Accuracy, loss, connectivity, rates and operations.")
@@ -41,7 +48,7 @@ ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense}
     type=click.Choice(list(ENGINES)),
     default="dense",
     show_default=True,
-    help="What runs the network.",
+    help="What runs the network: the kernels that train it, or the compiled network.",
 )
 @click.option(
     "--batch-size",
@@ -70,7 +77,7 @@ def command(
     \b
     Examples:
       snnr eval runs/mnist-grad-r-prior0.001-seed0
-      snnr eval checkpoint.h5 --json
+      snnr eval checkpoint.h5 --engine sparse --json
     """
     from snnr.cli.progress import Display, Downloads
     from snnr.cli.results import connections, layer_rows, print_layers, provenance
@@ -83,6 +90,10 @@ def command(
     from snnr.training.health import ailments, row_of
 
     path = located(checkpoint)
+    if engine == "sparse":
+        if device == "cuda":
+            raise ConfigError("--engine sparse runs on the CPU: leave out --device cuda")
+        device = "cpu"
     found = load(path, settle(device, threads, quiet), with_optimizer=False)
     config = found.config
     name = dataset or config.get("dataset")

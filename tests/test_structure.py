@@ -59,6 +59,7 @@ RUNTIME = {"numpy", "numba", "llvmlite", "scipy", "h5py"}
 ONLY = {
     "click": ("snnr.cli", True),
     "matplotlib": ("snnr.figures", False),
+    "PIL": ("snnr.cli", False),
     "nir": ("snnr.export", False),
     "distributed": ("snnr.sweep", False),
     "cuda": ("snnr.kernels.cuda", False),

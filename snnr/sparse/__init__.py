@@ -2,5 +2,8 @@
 
 from snnr.sparse.engine import Engine, State, compile
 from snnr.sparse.form import Form, Pool, Stage, Weight
+from snnr.sparse.watching import Comparison, Stats
 
-__all__ = ["Engine", "Form", "Pool", "Stage", "State", "Weight", "compile"]
+__all__ = [
+    "Comparison", "Engine", "Form", "Pool", "Stage", "State", "Stats", "Weight", "compile",
+]  # fmt: skip

@@ -10,17 +10,22 @@ from numpy.typing import ArrayLike, NDArray
 from snnr.errors import ConfigError, DeviceError, ShapeError
 from snnr.kernels import threads
 from snnr.nn import Sequential
-from snnr.sparse import groups
-from snnr.sparse.form import Float, Form, Shape, form_of, input_shape_of
-from snnr.sparse.plan import BITS, FLOATS, MOST_LANES, STATIC, Plan, Wiring
-from snnr.sparse.removal import pruned
+from snnr.sparse import watching
+from snnr.sparse.built import NO_OCTETS, NOTHING, Built
+from snnr.sparse.form import Float, Form, Shape, input_shape_of
+from snnr.sparse.kernels import groups
+from snnr.sparse.kernels.fields import BITS, FLOATS, STATIC
+from snnr.sparse.plan import MOST_LANES, Wiring
 from snnr.sparse.source import Described, read
+from snnr.sparse.watching import Comparison, Stats, Watched
 
 Array = NDArray[Any]
 
 #: launches on all threads; where a forked process cannot, it works on one
-_LAUNCH: dict[str, Any] = dict(threads.in_turn({"images": groups.run_images}))
+_LAUNCH: dict[str, Any] = dict(threads.in_turn({"groups": groups.run_parallel}))
 threads.refuse_after_fork(_LAUNCH, list(_LAUNCH))
+
+NO_STATES = np.zeros((0, 0), np.float32)
 
 #: images of a group at most: the bits of a word
 MOST_IMAGES = 64
@@ -73,73 +78,6 @@ class State:
         raise ConfigError(f"there is no neuron layer {layer!r}: expected one of {', '.join(names)}")
 
 
-class _Built:
-    """An engine for one input shape: its form, wiring, and plans as they are needed."""
-
-    def __init__(self, described: Described, input_shape: Shape, T: int | None) -> None:
-        self.form = pruned(form_of(described, input_shape))
-        self.wiring = Wiring(self.form)
-        self.T = self.form.T if T is None else T
-        self.outputs = int(np.prod(self.form.output_shape))
-        self.size = int(np.prod(input_shape))
-        self._plans: dict[tuple[int, int, int, bool], Plan] = {}
-        self._idle: dict[tuple[Plan, int], list[Any]] = {}
-        self.none = np.zeros((0, 256), np.float32)
-        pixels = described.normalisation
-        self.pixels = self.none if pixels is None else pixels.table()
-        self._one()
-
-    def _one(self) -> None:
-        """What a single image needs, where the first stage is linear."""
-        self.single: tuple[Any, ...] | None = None
-        self.bases: tuple[Any, ...] = ()
-        first = self.wiring.ops[0].stage
-        weight, neuron = first.weight, first.neuron
-        if self.T is None or weight is None or weight.is_conv or neuron is None or neuron.soft:
-            return
-        plan = self.plan(STATIC, 1, self.T)
-        if not plan.theta.size:
-            return
-        rows, count = weight.rows(), weight.shape[0]
-        ones = np.bincount(rows, weight.data, count)
-        period = self.size // max(len(self.pixels), 1)
-        zeros, change = ones, self.none
-        if len(self.pixels):
-            zeros = np.bincount(
-                rows, weight.data * self.pixels[weight.indices // period, 0].astype(float), count
-            )
-            change = self.pixels - self.pixels[:, :1]
-        wiring = self.wiring
-        self.single = (
-            plan.table, self.T, wiring.first, wiring.index, wiring.value, wiring.affine,
-            wiring.scalars, plan.theta,
-        )  # fmt: skip
-        self.bases = (
-            (ones.astype(np.float32), self.none, 1),
-            (zeros.astype(np.float32), change, period),
-        )
-        self.single_plan = plan
-
-    def plan(self, kind: int, G: int, S: int, watched: bool = False) -> Plan:
-        """Tables for groups of G images over S steps; made when they are first needed."""
-        key = kind, G, S, watched
-        found = self._plans.get(key)
-        if found is None:
-            found = self._plans.setdefault(key, Plan(self.wiring, *key))
-        return found
-
-    def borrow(self, plan: Plan, count: int) -> Any:
-        """A workspace that nobody else uses now."""
-        try:
-            return self._idle[plan, count].pop()
-        except (KeyError, IndexError):
-            return plan.workspace(count)
-
-    def give_back(self, plan: Plan, count: int, space: Any) -> None:
-        """Let others use it."""
-        self._idle.setdefault((plan, count), []).append(space)
-
-
 class Engine:
     """A compiled network; made by `snnr.compile`.
 
@@ -151,15 +89,14 @@ class Engine:
 
     def __init__(self, described: Described, input_shape: Shape | None = None) -> None:
         self.described = described
-        self._shapes: dict[Shape, _Built] = {}
+        self._shapes: dict[Shape, Built] = {}
         known = input_shape_of(described) if input_shape is None else tuple(input_shape)
-        self._built: _Built | None = None if known is None else self._for(known)
+        self._built: Built | None = None if known is None else self._for(known)
 
-    def _for(self, shape: Shape) -> _Built:
+    def _for(self, shape: Shape) -> Built:
         found = self._shapes.get(shape)
         if found is None:
-            T = None
-            found = self._shapes.setdefault(shape, _Built(self.described, shape, T))
+            found = self._shapes.setdefault(shape, Built(self.described, shape))
         return found
 
     @property
@@ -172,7 +109,7 @@ class Engine:
         """
         return self._known().form
 
-    def _known(self) -> _Built:
+    def _known(self) -> Built:
         if self._built is None:
             raise ConfigError(
                 "the shape of the input is not known: give input_shape to compile, or run it on "
@@ -206,7 +143,7 @@ class Engine:
         self._run(built, x, rates, outputs)
         return self._shaped(built, outputs, alone)
 
-    def _shaped(self, built: _Built, outputs: Float, alone: bool) -> Array:
+    def _shaped(self, built: Built, outputs: Float, alone: bool) -> Array:
         last = built.form.stages[-1]
         average = last.pool is not None and last.pool.kind == "avg"
         if last.neuron is not None and last.vote == 1 and not average:
@@ -217,7 +154,7 @@ class Engine:
         lead = outputs.shape[:1] if alone else outputs.shape[:2]
         return found.reshape(*lead, *shape)
 
-    def _steps(self, built: _Built) -> int:
+    def _steps(self, built: Built) -> int:
         if built.T is None:
             raise ConfigError(
                 "the network has no number of time steps T for images: give its Sequential a T, or "
@@ -225,7 +162,7 @@ class Engine:
             )
         return built.T
 
-    def _images(self, images: ArrayLike) -> tuple[_Built, Array, bool]:
+    def _images(self, images: ArrayLike) -> tuple[Built, Array, bool]:
         """Images as contiguous ``[N, size]``, uint8 or float32; and whether it was one."""
         x = images if isinstance(images, np.ndarray) else np.asarray(images)
         shape = x.shape
@@ -234,11 +171,9 @@ class Engine:
             built = self._learn(shape)
         wanted = built.form.input_shape
         alone = shape == wanted
-        if not alone and shape[1:] != wanted:
-            if len(shape) < 2 or not self._fits(built, shape[1:]):
-                raise ShapeError(
-                    f"images {list(shape)} must be [N, {', '.join(map(str, wanted))}]"
-                )
+        plain = alone or shape[1:] == wanted
+        if not plain and (len(shape) < 2 or not self._fits(built, shape[1:])):
+            raise ShapeError(f"images {list(shape)} must be [N, {', '.join(map(str, wanted))}]")
         if x.dtype == np.uint8:
             if not len(built.pixels):
                 raise ShapeError(
@@ -251,12 +186,12 @@ class Engine:
             x = x.astype(np.float32)
         return built, np.ascontiguousarray(x).reshape(1 if alone else shape[0], built.size), alone
 
-    def _fits(self, built: _Built, shape: Shape) -> bool:
+    def _fits(self, built: Built, shape: Shape) -> bool:
         """Whether samples of this shape come to the same numbers in the same order."""
         weight = built.wiring.ops[0].stage.weight
         return weight is not None and not weight.is_conv and int(np.prod(shape)) == built.size
 
-    def _learn(self, shape: Shape) -> _Built:
+    def _learn(self, shape: Shape) -> Built:
         """From the first images, what shape they have."""
         if len(shape) != 4:
             raise ShapeError(
@@ -267,15 +202,16 @@ class Engine:
         self._built = built
         return built
 
-    def _run(self, built: _Built, x: Array, rates: Float, outputs: Float) -> None:
+    def _run(self, built: Built, x: Array, rates: Float, outputs: Float) -> None:
         count = x.shape[0]
         if count == 1 and built.single is not None:
             plan = built.single_plan
             words, floats = space = built.borrow(plan, 1)
-            base, pixels, period = built.bases[x.dtype == np.uint8]
+            raw, one = x.dtype == np.uint8, x[0]
             groups.run_one(
-                x[0], base, pixels, period, *built.single, words[0], floats[0], rates, outputs
-            )
+                NOTHING if raw else one, one if raw else NO_OCTETS, *built.bases[raw],
+                *built.single, words[0], floats[0], built.outputs, rates[0], outputs.reshape(-1),
+            )  # fmt: skip
             built.give_back(plan, 1, space)
             return
         if count == 0:
@@ -285,16 +221,10 @@ class Engine:
         plan = built.plan(STATIC, G, self._steps(built))
         parallel = count > G and workers > 1
         space = built.borrow(plan, workers if parallel else 1)
-        wiring = built.wiring
-        pixels = built.pixels if x.dtype == np.uint8 else built.none
-        arguments = (
-            x, pixels, plan.head, plan.table, G, plan.S, plan.Q, wiring.first, wiring.index,
-            wiring.value, wiring.affine, wiring.scalars, plan.theta, plan.where, *space, rates,
-            outputs,
-        )  # fmt: skip
+        arguments = built.arguments(plan, x, NO_STATES, space, rates, outputs)
         if parallel:
             try:
-                _LAUNCH["images"](*arguments)
+                _LAUNCH["groups"](*arguments)
             except DeviceError:  # in a forked process
                 groups.run_alone(*arguments)
         else:
@@ -343,34 +273,19 @@ class Engine:
         x = np.ascontiguousarray(x).reshape(S, count, built.size)
         state = self._state(built, count, state)
         outputs = np.empty((S, count, built.outputs), np.float32)
-        G = state.G
-        chunk = max(1, MOST_LANES // G)
-        for t in range(0, S, chunk):
+        chunk = max(1, MOST_LANES // state.G)
+        rates = np.empty((count, built.outputs), np.float32)
+        for t in range(0, S if count else 0, chunk):
             part = x[t : t + chunk]
-            plan = built.plan(kind, G, len(part))
+            plan = built.plan(kind, state.G, len(part))
             space = built.borrow(plan, 1)
-            for g, values in enumerate(state.values):
-                i, j = g * G, min(g * G + G, count)
-                self._pieces(
-                    built, plan, space, np.ascontiguousarray(part[:, i:j]), values,
-                    outputs[t : t + chunk, i:j],
-                )  # fmt: skip
+            groups.run_alone(
+                *built.arguments(plan, part, state.values, space, rates, outputs[t : t + chunk])
+            )
             built.give_back(plan, 1, space)
         return self._shaped(built, outputs, False), state
 
-    def _pieces(
-        self, built: _Built, plan: Plan, space: Any, x: Array, values: Float, outputs: Float
-    ) -> None:
-        wiring = built.wiring
-        out = np.empty(outputs.shape, np.float32)
-        groups.run_sequence(
-            x, plan.head, plan.table, plan.G, plan.S, plan.Q, wiring.first, wiring.index,
-            wiring.value, wiring.affine, wiring.scalars, plan.theta, plan.where, values,
-            space[0][0], space[1][0], np.empty((x.shape[1], built.outputs), np.float32), out,
-        )  # fmt: skip
-        outputs[...] = out
-
-    def _state(self, built: _Built, count: int, state: State | None) -> State:
+    def _state(self, built: Built, count: int, state: State | None) -> State:
         """A copy of the state, or one at rest."""
         wiring = built.wiring
         if state is not None:
@@ -390,6 +305,44 @@ class Engine:
             if neuron >= 0 and op.stage.neuron is not None:
                 values[:, at * G : end * G] = op.stage.neuron.v_reset
         return State(wiring, G, count, values)
+
+    # What it does
+
+    def stats(self, images: ArrayLike | None = None) -> Stats:
+        """Connections and neurons that are left; with images also rates and operations on them."""
+        if images is None:
+            return watching.stats(self.form, None, None)
+        built, x, _ = self._images(images)
+        watched = Watched(built, self._steps(built))
+        return watching.stats(built.form, watched, x)
+
+    def compare(self, images: ArrayLike, network: Sequential | None = None) -> Comparison:
+        """Run the dense network on the same images and count what differs.
+
+        Parameters
+        ----------
+        network : the dense network; by default the one that was compiled, where it was no file.
+
+        Raises
+        ------
+        ConfigError : there is no dense network to compare with.
+        """
+        dense = self.described.network if network is None else network
+        if dense is None:
+            raise ConfigError(
+                "a network compiled from a file has no dense one beside it: give "
+                "network=snnr.load(path).network"
+            )
+        given = np.asarray(images)
+        built, x, alone = self._images(given)
+        batch = given[None] if alone else given
+        if x.dtype == np.uint8:
+            table = built.pixels
+            flat = x.reshape(len(x), len(table), -1)
+            values = np.stack([row[flat[:, c]] for c, row in enumerate(table)], axis=1)
+            batch = values.reshape(batch.shape)
+        watched = Watched(built, self._steps(built))
+        return watching.compare(watched, dense, x, batch.astype(np.float32))
 
 
 def _no_outputs(count: int, outputs: int) -> Float:

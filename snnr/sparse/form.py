@@ -268,9 +268,7 @@ def _fold(entry: Entry, shape: Shape, parts: dict[str, Any]) -> None:
         entry.arrays[key] for key in ("scale", "shift", "running_mean", "running_var")
     )
     if len(shape) not in (1, 3) or shape[0] != scale.size:
-        raise ShapeError(
-            f"{entry.name} takes samples of {scale.size} channels, not {list(shape)}"
-        )
+        raise ShapeError(f"{entry.name} takes samples of {scale.size} channels, not {list(shape)}")
     eps = entry.settings.get("eps", 1e-5)
     inverse = (1.0 / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
     gain = scale * inverse

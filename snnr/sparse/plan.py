@@ -14,22 +14,51 @@ from numpy.typing import NDArray
 
 from snnr.errors import ConfigError
 from snnr.sparse.form import Form, Shape, Stage
-from snnr.sparse.lanes import critical_currents
+from snnr.sparse.kernels.fields import (
+    ACROSS,
+    AFFINE,
+    AVERAGE,
+    BITS,
+    BLOCK,
+    CHANNELS,
+    COLUMNS,
+    FIELDS,
+    FLOATS,
+    HEIGHT,
+    IN_AT,
+    IN_CHANNELS,
+    IN_KIND,
+    IN_PITCH,
+    IN_PLANE,
+    IN_START,
+    IN_WIDE,
+    NEURON,
+    NEURONS,
+    OP,
+    OUT_AT,
+    OUT_KIND,
+    OUT_PITCH,
+    OUT_PLANE,
+    OUT_START,
+    OUT_WIDE,
+    PERIODIC,
+    PIXELS,
+    PLACES,
+    POOL,
+    POOLING,
+    ROOM,
+    ROWS,
+    SCRATCH,
+    STATE,
+    STATIC,
+    STEP_X,
+    STEP_Y,
+    THETA,
+    VOTE,
+    WIDTH,
+)  # fmt: skip
+from snnr.sparse.kernels.lanes import critical_currents
 
-# what an operation is
-NEURONS, PIXELS, POOLING = range(3)
-# what a buffer holds: floats of a static input, floats by time step, spikes
-STATIC, FLOATS, BITS = range(3)
-# columns of a table
-(
-    OP, IN_KIND, IN_AT, IN_PITCH, IN_CHANNELS, IN_START, IN_PLANE, IN_WIDE, STEP_Y, STEP_X,
-    OUT_KIND, OUT_AT, OUT_PITCH, OUT_START, OUT_PLANE, OUT_WIDE, CHANNELS, HEIGHT, WIDTH,
-    ROWS, COLUMNS, PLACES, AFFINE, NEURON, THETA, STATE, POOL, AVERAGE, VOTE,
-    SCRATCH, ROOM, BLOCK, ACROSS, FIELDS,
-) = range(34)  # fmt: skip
-
-#: time steps up to which the spikes under a constant current are looked up
-PERIODIC = 64
 #: lanes of a group of several images
 MOST_LANES = 4096
 
@@ -68,7 +97,7 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class _Op:
+class Op:
     """One operation: a stage's neurons, or its pooling."""
 
     stage: Stage
@@ -92,7 +121,7 @@ class Wiring:
 
     def __init__(self, form: Form) -> None:
         self.form = form
-        self.ops: list[_Op] = []
+        self.ops: list[Op] = []
         for number, stage in enumerate(form.stages):
             if stage.vote > 1 and number < len(form.stages) - 1:
                 raise ConfigError(
@@ -100,12 +129,12 @@ class Wiring:
                     "layers; let it be the last one"
                 )
             if stage.weight is not None or stage.neuron is not None or stage.gain is not None:
-                self.ops.append(_Op(stage, False, stage.current_shape, number))
+                self.ops.append(Op(stage, False, stage.current_shape, number))
             if stage.pool is not None:
                 behind = stage.output_shape
                 if stage.vote > 1:
                     raise ConfigError(f"{stage.layers[-1]} (Voting) takes no images")
-                self.ops.append(_Op(stage, True, behind, number))
+                self.ops.append(Op(stage, True, behind, number))
         self.vote = form.stages[-1].vote
         self._lay_out()
         self._list()
@@ -314,7 +343,7 @@ class Plan:
         return at, pitch
 
     def _row(
-        self, number: int, op: _Op, before: Place, kind: int, at: int, pitch: int
+        self, number: int, op: Op, before: Place, kind: int, at: int, pitch: int
     ) -> dict[int, int]:
         wiring, stage = self.wiring, op.stage
         channels, height, width = _image(op.shape)

@@ -165,7 +165,8 @@ def _images(
     if data.get("mean") is None:
         return tuple(shape), None
     try:
-        mean, std = (np.array(data[key], np.float32) for key in ("mean", "std"))
+        with np.errstate(over="ignore"):
+            mean, std = (np.array(data[key], np.float32) for key in ("mean", "std"))
     except (KeyError, TypeError, ValueError):
         mean = std = np.zeros(0, np.float32)
     fits = mean.shape == std.shape == (shape[0],)

@@ -193,3 +193,33 @@ def test_mnist(images: int, epochs: int, tmp_path: Path) -> None:
     connections = sum(len(step.weights) for step in small.program.steps)  # type: ignore[union-attr]
     assert small.flash < min(2.3 * connections + 1000, 1e9 if quick else 20_000)
     assert small.ram < 2_000
+
+
+@needs_compiler
+@pytest.mark.parametrize(("name", "shape"), [
+    ("mnist_fc:hidden=50", (1, 28, 28)),
+    ("csnn:channels=5,hidden=30", (1, 28, 28)),
+    pytest.param("cifar10_conv:channels=6,hidden=40", (3, 32, 32), marks=pytest.mark.slow),
+])  # fmt: skip
+def test_networks_by_name(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    net = snnr.models.make(name, seed=1).eval()
+    rng = np.random.default_rng(2)
+    for layer in net.layers():
+        for short, array in layer.arrays().items():
+            if short == "weight":
+                array.assign(array.numpy() * 9 * (rng.random(array.shape) < 0.5))
+    images = rng.integers(0, 256, (6, *shape), np.uint8)
+    mean, std = [0.4] * shape[0], [0.25] * shape[0]
+    scaled = ((images / np.float32(255)).astype(np.float32) - np.float32(0.4)) / np.float32(0.25)
+    _, rates = dense_spikes(net, scaled.astype(np.float32))
+    for quantize in (None, "int8"):
+        found = write_c(net, tmp_path / "n.h", "n", quantize, input_shape=shape, mean=mean, std=std)
+        told, emulated = found.check(images, SANITIZED), found.emulate(images)
+        same(told, emulated)
+        if quantize is None:
+            sure = emulated.margins > ROUNDING / 10
+            assert sure.any()
+            assert rates.any()
+            np.testing.assert_allclose(
+                told.outputs[sure] * found.program.scale, rates[sure], rtol=0, atol=1e-6
+            )

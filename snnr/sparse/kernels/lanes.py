@@ -269,7 +269,7 @@ def critical_currents(neuron: rules.Neuron, steps: int) -> np.ndarray[Any, Any]:
     turn = np.arange(1, steps + 1)
 
     def fires(current: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        v = np.full(steps, reset, np.float32)
+        v: Any = np.full(steps, reset, np.float32)
         first = np.zeros(steps, np.int64)
         for t in range(1, steps + 1):
             v = decay * v + drive * current + rest
@@ -284,8 +284,7 @@ def critical_currents(neuron: rules.Neuron, steps: int) -> np.ndarray[Any, Any]:
             high = np.where(reaches, middle, high)
             low = np.where(reaches, low, np.minimum(middle + 1, high))
         found = _number(high)
-    found[never] = np.inf
-    return found
+    return np.where(never, np.float32(np.inf), found)
 
 
 def _ordered(number: Any) -> int:

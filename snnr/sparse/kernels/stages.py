@@ -5,7 +5,7 @@ a place are Q words of 64 lanes, floats a row of lanes; those of a static input 
 image only, padded to whole registers. Places are channel-major, with the ring of zeros that the
 next convolution wants around each channel, so that a connection is a fixed distance between places.
 
-What an operation does is a row of `table`, whose columns are named in `plan`.
+What an operation does is a row of `table`, whose columns are named in `fields`.
 """
 
 from typing import Any
@@ -16,135 +16,21 @@ from snnr.kernels.cpu.linear.scatter import scatter_bits
 from snnr.kernels.cpu.parts.bits import active, differing, lowest
 from snnr.kernels.cpu.parts.gather import gather_scaled, gather_scaled_narrow
 from snnr.kernels.jit import jit
-from snnr.sparse import plan as p
-from snnr.sparse.lanes import (
+from snnr.sparse.kernels import fields as p
+from snnr.sparse.kernels.lanes import (
     gather_bits_16,
     gather_bits_32,
     gather_bits_64,
     get,
     put,
-    reached_16,
-    reached_32,
     reached_64,
     scatter_bits_16,
-    step_hard_1,
-    step_hard_2,
-    step_hard_4,
-    step_hard_8,
-    step_hard_16,
-    step_hard_32,
-    step_hard_64,
-    step_soft_1,
-    step_soft_2,
-    step_soft_4,
-    step_soft_8,
-    step_soft_16,
-    step_soft_32,
-    step_soft_64,
 )
+from snnr.sparse.kernels.neurons import REACH, fire, fire_periodic
 
 _ONE = np.uint64(1)
 _NONE = np.uint64(0)
 _FLOAT = np.float32
-#: words at the start of the workspace that `reached` writes to
-_REACH = 0
-
-
-@jit(forceinline=True)
-def hard_word(G: int, z: Any, z0: int, gain: Any, offset: Any, scalars: Any, s0: int, v: Any,
-              v0: int, fresh: bool) -> Any:  # fmt: skip
-    """One time step of G neurons with hard reset: who fires."""
-    if G == 1:
-        return step_hard_1(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 64:
-        return step_hard_64(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 32:
-        return step_hard_32(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 16:
-        return step_hard_16(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 8:
-        return step_hard_8(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 4:
-        return step_hard_4(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    return step_hard_2(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-
-
-@jit()
-def soft_word(G: int, z: Any, z0: int, gain: Any, offset: Any, scalars: Any, s0: int, v: Any,
-              v0: int, fresh: bool) -> Any:  # fmt: skip
-    """The same with soft reset."""
-    if G == 1:
-        return step_soft_1(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 64:
-        return step_soft_64(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 32:
-        return step_soft_32(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 16:
-        return step_soft_16(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 8:
-        return step_soft_8(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    if G == 4:
-        return step_soft_4(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-    return step_soft_2(z, z0, gain, offset, scalars, s0, v, v0, fresh)
-
-
-@jit(forceinline=True)
-def fire(z: Any, z0: int, stride: int, S: int, G: int, gain: Any, offset: Any, scalars: Any,
-         s0: int, v: Any, v0: int, fresh: bool, words: Any, w0: int) -> None:  # fmt: skip
-    """A neuron over S steps: its words. Its currents lie in z, `stride` from step to step."""
-    soft = scalars[s0 + 5] != 0
-    word = _NONE
-    lane = 0
-    q = w0
-    for t in range(S):
-        at = z0 + t * stride
-        if soft:
-            bits = soft_word(G, z, at, gain, offset, scalars, s0, v, v0, fresh and t == 0)
-        else:
-            bits = hard_word(G, z, at, gain, offset, scalars, s0, v, v0, fresh and t == 0)
-        word |= bits << np.uint64(lane)
-        lane += G
-        if lane == 64:
-            put(words, q, word)
-            word = _NONE
-            lane = 0
-            q += 1
-    if lane:
-        put(words, q, word)
-
-
-@jit(forceinline=True)
-def reach(z: Any, z0: int, G: int, gain: Any, offset: Any, theta: Any, theta0: int, S: int,
-          words: Any) -> Any:  # fmt: skip
-    """Who reaches the critical current of each step, in the first words; returns the last."""
-    if G == 64:
-        return reached_64(z, z0, gain, offset, theta, theta0, S, words, _REACH)
-    if G == 32:
-        return reached_32(z, z0, gain, offset, theta, theta0, S, words, _REACH)
-    return reached_16(z, z0, gain, offset, theta, theta0, S, words, _REACH)
-
-
-@jit(forceinline=True)
-def fire_periodic(z: Any, z0: int, S: int, G: int, gain: Any, offset: Any, theta: Any,
-                  theta0: int, words: Any, w0: int, Q: int) -> None:  # fmt: skip
-    """A neuron with hard reset under constant currents, from its reset on: every k steps."""
-    for q in range(Q):
-        put(words, w0 + q, _NONE)
-    own = ~_NONE if G == 64 else (_ONE << np.uint64(G)) - _ONE
-    ever = reach(z, z0, G, gain, offset, theta, theta0, S, words) & own
-    if ever == 0:
-        return
-    before = _NONE
-    for k in range(S):
-        within = get(words, _REACH + k) & own
-        new = within & ~before
-        before = within
-        if new:
-            lane = k * G
-            while lane < S * G:
-                q = w0 + (lane >> 6)
-                put(words, q, get(words, q) | (new << np.uint64(lane & 63)))
-                lane += (k + 1) * G
 
 
 @jit(forceinline=True)
@@ -308,12 +194,12 @@ def by_pixels(row: Any, G: int, S: int, Q: int, first: Any, index: Any, value: A
                 gather_scaled(
                     floats, at + n * image + r0, 1, index, start, stop, value, acc, 0, True
                 )
-                ever = reached_64(acc, 0, gain, offset, theta, theta0, S, words, _REACH)
+                ever = reached_64(acc, 0, gain, offset, theta, theta0, S, words, REACH)
                 if ever == 0:
                     continue
                 before = _NONE
                 for k in range(S):
-                    within = get(words, _REACH + k)
+                    within = get(words, REACH + k)
                     new = within & ~before
                     before = within
                     while new:
@@ -330,47 +216,57 @@ def by_pixels(row: Any, G: int, S: int, Q: int, first: Any, index: Any, value: A
 
 
 @jit()
-def by_events(x: Any, base: Any, pixels: Any, period: int, row: Any, S: int, first: Any, index: Any,
-              value: Any, affine: Any, theta: Any, sums: Any, words: Any) -> None:  # fmt: skip
-    """A linear stage of periodic neurons on one image x, pixel by pixel that is not background.
+def by_events(
+    x: Any, octets: Any, base: Any, pixels: Any, period: int, row: Any, S: int, first: Any,
+    index: Any, value: Any, affine: Any, theta: Any, sums: Any, words: Any,
+) -> None:  # fmt: skip
+    """A linear stage of periodic neurons on one image, pixel by pixel that is not background.
 
-    base : the currents of the background: of raw pixels, an image of zeros (`pixels` has their
-        values less those of zero, one row for each `period` of them); else of ones, times the first
-        float.
+    base : the currents of the background: of raw pixels (`octets`) an image of zeros, of floats one
+        of ones, which are multiplied by the first float.
+    pixels : the floats of raw pixels less those of zero, 256 for each `period` of them.
     """
     columns, count = row[p.COLUMNS], row[p.CHANNELS]
-    size = x.shape[0]
-    raw = pixels.shape[0] > 0
-    background = _FLOAT(1) if raw else _FLOAT(x[0])
-    if not raw and _differing(x, background) > size // 2:
-        background = _FLOAT(0)
+    raw = octets.shape[0] > 0
+    background = _FLOAT(1)
+    if not raw:
+        background = x[0]
+        if _differing(x, background) > x.shape[0] // 2:
+            background = _FLOAT(0)
     _scale(base, background, sums[:count])
+    size = octets.shape[0] if raw else x.shape[0]
     whole = size - size % 64
-    for k0 in range(0, whole, 64):
-        bits = active(x, k0) if raw else differing(x, k0, x.dtype.type(background))
+    for k0 in range(0, size, 64):
+        if k0 == whole:
+            bits = _last_bits(x, octets, k0, size, background)
+        elif raw:
+            bits = active(octets, k0)
+        else:
+            bits = differing(x, k0, background)
         while bits:
             k = k0 + lowest(bits)
             bits &= bits - _ONE
-            u = _pixel(x, pixels, period, k) if raw else _FLOAT(get(x, k)) - background
-            _add_column(u, index, value, get(first, columns + k), get(first, columns + k + 1), sums)
-    for k in range(whole, size):
-        u = _pixel(x, pixels, period, k) if raw else _FLOAT(get(x, k)) - background
-        if u != 0:
-            _add_column(u, index, value, get(first, columns + k), get(first, columns + k + 1), sums)
+            if raw:
+                u = get(pixels, k // period * 256 + np.intp(get(octets, k)))
+            else:
+                u = get(x, k) - background
+            for e in range(get(first, columns + k), get(first, columns + k + 1)):
+                o = np.intp(get(index, e))
+                put(sums, o, get(sums, o) + u * get(value, e))
     out, theta0, pairs = row[p.OUT_AT], row[p.THETA], row[p.AFFINE]
     words[out : out + count] = _NONE
     if pairs >= 0:
         for c in range(count):
             sums[c] = affine[pairs + 2 * c] * sums[c] + affine[pairs + 2 * c + 1]
     for c0 in range(0, count, 64):
-        ever = reached_64(sums, c0, _FLOAT(1), _FLOAT(0), theta, theta0, S, words, _REACH)
+        ever = reached_64(sums, c0, _FLOAT(1), _FLOAT(0), theta, theta0, S, words, REACH)
         if count - c0 < 64:
             ever &= (_ONE << np.uint64(count - c0)) - _ONE
         before = _NONE
         for k in range(S):
             if before == ever:
                 break
-            within = get(words, _REACH + k) & ever
+            within = get(words, REACH + k) & ever
             new = within & ~before
             before = within
             train = _NONE
@@ -383,17 +279,15 @@ def by_events(x: Any, base: Any, pixels: Any, period: int, row: Any, S: int, fir
                 new &= new - _ONE
 
 
-@jit(forceinline=True)
-def _pixel(x: Any, pixels: Any, period: int, k: int) -> Any:
-    channel = k // period if pixels.shape[0] > 1 else 0
-    return pixels[channel, np.uint8(get(x, k))]
-
-
-@jit(forceinline=True)
-def _add_column(u: Any, index: Any, value: Any, start: int, stop: int, sums: Any) -> None:
-    for e in range(start, stop):
-        o = np.intp(get(index, e))
-        put(sums, o, get(sums, o) + u * get(value, e))
+@jit()
+def _last_bits(x: Any, octets: Any, k0: int, size: int, background: Any) -> Any:
+    """Which of fewer than 64 pixels are not background."""
+    bits = _NONE
+    for k in range(k0, size):
+        other = octets[k] != 0 if octets.shape[0] > 0 else x[k] != background
+        if other:
+            bits |= _ONE << np.uint64(k - k0)
+    return bits
 
 
 @jit()
