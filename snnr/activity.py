@@ -27,7 +27,7 @@ pruned connections cost nothing and the count is exact, neuron by neuron.
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -71,9 +71,10 @@ class Activity:
     neurons: dict[str, NeuronActivity]
     synaptic_operations: dict[str, float]
     multiply_accumulates: dict[str, float]
-    effective_acs: dict[str, float]
-    effective_macs: dict[str, float]
-    dense_operations: dict[str, float]
+    #: empty where they were not counted
+    effective_acs: dict[str, float] = field(default_factory=dict)
+    effective_macs: dict[str, float] = field(default_factory=dict)
+    dense_operations: dict[str, float] = field(default_factory=dict)
 
     @property
     def activation_sparsity(self) -> float:
