@@ -3,15 +3,25 @@
 They train, prune and are saved here like any other; `snnr.optim.GradR` starts from their weights.
 """
 
+import math
 import os
+import zipfile
+import zlib
+from pathlib import Path
 from typing import Any, NoReturn
 
+import h5py
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from snnr.budget import Budget
 from snnr.errors import CheckpointError, ShapeError
 from snnr.export.nir import DT, package
+from snnr.hdf5 import opened
 from snnr.nn import IF, LIF, AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Sequential
+
+_MAX_GROUPS = 10_000
 
 
 def load_nir(
@@ -35,6 +45,7 @@ def load_nir(
     ConfigError : the package `nir` is missing.
     """
     nir = package()
+    _look_over(path)
     try:
         graph = nir.read(path)
         chain = _chain(graph)
@@ -54,6 +65,28 @@ def load_nir(
         for short, values in arrays.items():
             layer.arrays()[short].assign(np.ascontiguousarray(values, np.float32))
     return network.eval()
+
+
+def _look_over(path: str | os.PathLike[str]) -> None:
+    """Links that lead elsewhere, and what would take more memory than the file may ask for, are
+    refused before the package reads anything."""
+    with opened(Path(path), CheckpointError, "NIR file", texts=False) as source:
+        inside, groups = [source.root], 0
+        while inside:
+            group = inside.pop()
+            groups += 1
+            if groups > _MAX_GROUPS:
+                source.fail("/", f"has more than {_MAX_GROUPS} groups, or one inside of itself")
+            for name in source.names(group):
+                child = source.child(group, name)
+                if isinstance(child, h5py.Group):
+                    inside.append(child)
+                    continue
+                if child.shape is None:
+                    source.fail(child.name, "is empty")
+                source.budget.take(math.prod(child.shape) * child.dtype.itemsize, child.name)
+                if child.shape:
+                    source.dataset(group, name)
 
 
 def _chain(graph: Any) -> list[tuple[str, Any]]:
@@ -198,6 +231,27 @@ class _Reader:
             arrays[short] = arrays[short] * np.float32(r)
 
 
+#: what zipfile and NumPy raise for a file that is damaged
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, TypeError,
+    zipfile.BadZipFile, zlib.error, MemoryError, OverflowError, SyntaxError,
+)  # fmt: skip
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> NDArray[Any]:
+    """One array; what it takes is counted from its header, before it is unpacked."""
+    with archive.open(info) as file:
+        version = npy.read_magic(file)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = header(file)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or not 0 <= size <= info.file_size:
+            raise ValueError(f"{info.filename} does not hold numbers of that shape")
+        budget.take(size, info.filename)
+    with archive.open(info) as file:
+        return np.asarray(npy.read_array(file, allow_pickle=False))
+
+
 def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
     """Fill a network from an ``.npz`` whose arrays have the names of its own: ``1_linear.weight``
     ``[out, in]``, ``0_conv2d.weight`` ``[out, in, kh, kw]``, ``1_batchnorm2d.running_mean`` ...
@@ -211,11 +265,15 @@ def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
     ShapeError : an array has another shape.
     """
     where = os.fspath(path)
+    budget = Budget(where, Path(path).stat().st_size if Path(path).exists() else 0, CheckpointError)
     wanted = {array.name: array for layer in network.layers() for array in layer.arrays().values()}
     try:
-        with np.load(where, allow_pickle=False) as file:
-            found = {key: file[key] for key in file.files}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
+        with zipfile.ZipFile(where) as archive:
+            found = {
+                info.filename.removesuffix(".npy"): _array(archive, info, budget)
+                for info in archive.infolist()
+            }
+    except _UNREADABLE as error:
         raise CheckpointError(f"{where} is no .npz of arrays: {error}") from error
     missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or unknown:

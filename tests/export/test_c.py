@@ -153,6 +153,8 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         given: dict[str, Any] = {"mean": MEAN, "std": STD, "input_shape": (2, 9, 8), **options}
         with pytest.raises(ConfigError, match=told):
             write_c(network(SPECS["fc"]), tmp_path / "no.h", **given)
+    with pytest.raises(ShapeError, match=r"uint8 \[N, 2, 9, 8\]"):
+        written("fc", tmp_path, images=np.zeros((2, 9, 8), np.uint8))
     with pytest.raises(ConfigError, match="pools raw images"):
         written("mp2-fc5-lif", tmp_path)
     assert not (tmp_path / "no.h").exists()

@@ -1,5 +1,7 @@
 """Weights from an npz: all of them fit, or none is taken."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,14 @@ def test_weights_from_elsewhere(tmp_path: Path, pixels: np.ndarray) -> None:
     np.testing.assert_array_equal(dense_spikes(net, images)[1], dense_spikes(other, images)[1])
 
 
+def huge() -> bytes:
+    """The header of an array of a terabyte, and no array."""
+    buffer = io.BytesIO()
+    head = {"descr": "<f4", "fortran_order": False, "shape": (1 << 38,)}
+    np.lib.format.write_array_header_1_0(buffer, head)
+    return buffer.getvalue()
+
+
 def test_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
     net = network(SPECS["fc"])
     before = arrays_of(net)
@@ -42,5 +52,11 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "w.npz").write_bytes(b"PK")
     with pytest.raises(CheckpointError, match="is no"):
         snnr.load_weights(net, tmp_path / "w.npz")
+    with zipfile.ZipFile(tmp_path / "w.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1_linear.weight.npy", huge())
+    with pytest.raises(CheckpointError, match="of that shape"):
+        snnr.load_weights(net, tmp_path / "w.npz")
+    with pytest.raises(CheckpointError, match="is no"):
+        snnr.load_weights(net, tmp_path / "nowhere.npz")
     for name, values in arrays_of(net).items():
         np.testing.assert_array_equal(values, before[name])

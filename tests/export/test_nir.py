@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -135,7 +136,7 @@ def test_what_nir_cannot_say(tmp_path: Path) -> None:
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "n.nir"
     path.write_bytes(b"no")
-    with pytest.raises(CheckpointError, match="no NIR graph"):
+    with pytest.raises(CheckpointError, match="not a NIR file"):
         snnr.load_nir(path)
     ones = np.ones(3, np.float32)
     lif = {"tau": ones * 2e-4, "r": ones, "v_leak": ones * 0, "v_threshold": ones}
@@ -150,6 +151,30 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         nir.write(path, nir.NIRGraph.from_list(*nodes))
         with pytest.raises(CheckpointError, match=told):
             snnr.load_nir(path)
+
+
+def test_a_file_of_a_stranger(tmp_path: Path) -> None:
+    path = write_nir(network(SPECS["fc"]), tmp_path / "n.nir", input_shape=(2, 9, 8))
+    with h5py.File(path, "r+") as file:
+        node = next(n for n in file["node/nodes"].values() if "weight" in n)
+        del node["weight"]
+        node["weight"] = h5py.ExternalLink("other.h5", "/weight")
+    with pytest.raises(CheckpointError, match="links are not followed"):
+        snnr.load_nir(path)
+    with h5py.File(path, "r+") as file:
+        node = next(n for n in file["node/nodes"].values() if "linear" in n.name)
+        del node["weight"]
+        node.create_dataset("weight", (1 << 20, 1 << 20), "f4", chunks=(1 << 10, 1 << 10))
+    with pytest.raises(CheckpointError, match="SNNR_READ_LIMIT"):
+        snnr.load_nir(path)
+    with h5py.File(path, "w") as file:
+        file["node"] = 3.0
+    with pytest.raises(CheckpointError, match="is no NIR graph"):
+        snnr.load_nir(path)
+    with h5py.File(path, "w") as file:
+        file.create_group("node")["again"] = file["/"]
+    with pytest.raises(CheckpointError, match="inside of itself"):
+        snnr.load_nir(path)
 
 
 def test_a_resistance_goes_into_the_weights(tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from snnr.errors import ConfigError, ShapeError
+from snnr.errors import ConfigError
 from snnr.export.c import check as _check
 from snnr.export.c.cross import Sizes, sizes
 from snnr.export.c.emulate import Answers, emulate
-from snnr.export.c.header import Header, golden_images, header_of
+from snnr.export.c.header import Header, fitting, golden_images, header_of
 from snnr.export.c.program import Program, program_of
 from snnr.export.network import Exported, Source, exported, write_file
 
@@ -66,7 +66,7 @@ class Written:
         ShapeError : the images are of another shape.
         """
         return _check.check(
-            self.program, self.header.text, self.prefix, self._fitting(images), flags
+            self.program, self.header.text, self.prefix, fitting(self.program, images), flags
         )
 
     def cortex_m4(self) -> Sizes | None:
@@ -75,18 +75,7 @@ class Written:
 
     def emulate(self, images: NDArray[Any]) -> Answers:
         """The same in NumPy, with margins."""
-        return emulate(self.program, self._fitting(images))
-
-    def _fitting(self, images: NDArray[Any]) -> NDArray[Any]:
-        shape = self.program.source.shape
-        kinds = "u1" if self.program.source.kind == "pixels" else "f4"
-        if images.shape[1:] != shape or images.dtype.str[1:] != kinds:
-            wanted = "uint8" if kinds == "u1" else "float32"
-            raise ShapeError(
-                f"images is {images.dtype} {list(images.shape)}, expected {wanted} [N, "
-                f"{', '.join(map(str, shape))}]"
-            )
-        return images
+        return emulate(self.program, fitting(self.program, images))
 
 
 def write_c(
@@ -114,6 +103,7 @@ def write_c(
     Raises
     ------
     ConfigError : a setting that makes no sense, or a layer that cannot be written so.
+    ShapeError : the images are of another shape or dtype.
     CheckpointError : the source is damaged, or the file cannot be written.
     """
     if not 1 <= golden <= 1000:

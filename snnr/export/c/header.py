@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.errors import ConfigError, printable
+from snnr.errors import ConfigError, ShapeError, printable
 from snnr.export.c.emulate import FNV_FACTOR, FNV_START, emulate
 from snnr.export.c.program import Program, Values, Weighted
 from snnr.export.c.stages import Writer, constant, number, sum_type, write_step, writer_channels
@@ -220,7 +220,7 @@ def _public(prefix: str, program: Program) -> str:
 static inline int32_t {prefix}_predict_sums(const {source.ctype} *input, int32_t length,
                                             {answer} *sums, int32_t sums_length)
 {{
-    uint16_t row, {variables};
+    uint32_t row, {variables};
 
     if (length != {big}_INPUTS || sums_length != {big}_CLASSES) {{
         return -1;
@@ -238,7 +238,7 @@ static inline int32_t {prefix}_predict_sums(const {source.ctype} *input, int32_t
 /* The class of an image, the first of the largest; -1 where the length is wrong. */
 static inline int32_t {prefix}_predict(const {source.ctype} *input, int32_t length)
 {{
-    uint16_t row, best = 0;
+    uint32_t row, best = 0;
 
     if ({prefix}_predict_sums(input, length, {prefix}_answer, {big}_CLASSES) != 0) {{
         return -1;
@@ -248,7 +248,7 @@ static inline int32_t {prefix}_predict(const {source.ctype} *input, int32_t leng
             best = row;
         }}
     }}
-    return best;
+    return (int32_t)best;
 }}"""
 
 
@@ -274,7 +274,7 @@ def _golden(prefix: str, program: Program, images: NDArray[Any]) -> str:
 static inline int32_t {prefix}_selftest(void)
 {{
     int32_t failed = 0, image;
-    uint16_t row;
+    uint32_t row;
 
     for (image = 0; image < {count}; ++image) {{
         const int32_t first = image * {big}_CLASSES;
@@ -332,11 +332,28 @@ static void {prefix}_digest_word(uint32_t word)
 #endif"""
 
 
+def fitting(program: Program, images: NDArray[Any]) -> NDArray[Any]:
+    """Images ``[N, ...]`` of the shape and dtype that a program takes.
+
+    Raises
+    ------
+    ShapeError : they are others.
+    """
+    shape = program.source.shape
+    kind = np.dtype(np.uint8 if program.source.kind == "pixels" else np.float32)
+    if images.shape[1:] != shape or images.dtype != kind:
+        raise ShapeError(
+            f"images is {images.dtype} {list(images.shape)}, expected {kind} [N, "
+            f"{', '.join(map(str, shape))}]"
+        )
+    return images
+
+
 def golden_images(program: Program, images: NDArray[Any] | None, count: int) -> NDArray[Any]:
     """Images to carry along: the first of those given, or noise."""
     source = program.source
     if images is not None and len(images):
-        chosen = images[:count].reshape(-1, *source.shape)
+        chosen = fitting(program, images)[:count]
     else:
         rng = np.random.default_rng(0)
         shape = (count, *source.shape)

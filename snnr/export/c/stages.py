@@ -232,12 +232,12 @@ def _tables(writer: Writer, number_: int, step: Weighted) -> tuple[str, str, str
     )
 
 
-def _declared(step: Weighted, rows: int, weights: str, columns: str) -> list[str]:
+def _declared(step: Weighted, weights: str, columns: str) -> list[str]:
     kind = "float" if step.weights.dtype == np.float32 else f"{step.weights.dtype}_t"
     lines = [
         f"    const {kind} *weight = {weights};",
         f"    const {step.columns.values.dtype}_t *index = {columns};",
-        f"    {counter(rows)} row;",
+        "    uint32_t row;",
     ]
     if step.source.kind == "spikes":
         lines.append(f"    {step.source.ctype} word;")
@@ -253,7 +253,7 @@ def _linear(writer: Writer, program: Program, number_: int, step: Weighted) -> I
     _, height, width = step.source.image
     finish = _finish(writer, step, number_, "row", sums, "row")
     yield from _head(writer, number_, step)
-    yield from _declared(step, rows, weights, columns)
+    yield from _declared(step, weights, columns)
     yield ""
     yield f"    for (row = 0; row < {rows}u; ++row) {{"
     yield f"        {counter(step.shape[1])} left = {counts}[row];"
@@ -289,8 +289,8 @@ def _conv(writer: Writer, program: Program, number_: int, step: Weighted) -> Ite
     if step.neuron is None:
         finish = [line.replace(f"{each}[t]", f"{sums}[x * {steps}u + t]") for line in finish]
     yield from _head(writer, number_, step)
-    yield from _declared(step, rows, weights, columns)
-    yield "    uint16_t x, y;"
+    yield from _declared(step, weights, columns)
+    yield "    uint32_t x, y;"
     yield ""
     yield f"    for (row = 0; row < {rows}u; ++row) {{"
     yield f"        const {data} *const first = weight;"
@@ -351,7 +351,7 @@ def _pool(writer: Writer, number_: int, step: Pooled) -> Iterator[str]:
         value = f"{read} * {source.steps}u + t]"
     kind = target.ctype
     yield from _head(writer, number_, step)
-    yield "    uint16_t channel, x, y, i, j;"
+    yield "    uint32_t channel, x, y, i, j;"
     if step_loop:
         yield "    uint8_t t;"
     yield ""
