@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from snnr.errors import DeviceError
-from snnr.kernels.operations import Hints, Memory, Operations, Pair
+from snnr.kernels.operations import Hints, Memory, Operations, Packed, Pair
 
 
 class Backend(Operations, Protocol):
@@ -38,7 +38,7 @@ class Backend(Operations, Protocol):
         """out = the values of a host array of its shape, converted."""
 
     def copy(self, x: Memory, out: Memory) -> None:
-        """out = x, converted to the dtype of out."""
+        """out = x, converted to the dtype of out; of what is packed, the whole."""
 
     def fill(self, out: Memory, value: float) -> None:
         """out = value everywhere."""
@@ -133,6 +133,7 @@ __all__ = [
     "Hints",
     "Memory",
     "Operations",
+    "Packed",
     "Pair",
     "assemble",
     "digit",

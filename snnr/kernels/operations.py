@@ -33,8 +33,9 @@ class Hints:
 
     connectivity : share of the weights that are not zero.
     call : what the forward pass leaves for the backward pass of the same input.
-    weight : what is kept with the weight from call to call, valid for `version` of its values
-        (None: nothing may be kept).
+    weight : what is kept with the weight from call to call, valid for `version` of its values, or
+        for `pattern`, which of them are not zero (None: nothing may be kept; a pattern of None
+        changes with the version).
     needed : uint8 ``[N, K]``, the entries of an input gradient that are not thrown away afterwards,
         the same for every time step (None: all).
     """
@@ -43,7 +44,27 @@ class Hints:
     call: dict[str, Any] = field(default_factory=dict)
     weight: dict[str, Any] | None = None
     version: int = 0
+    pattern: int | None = None
     needed: Memory | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """The gradient of a weight where that is not zero; elsewhere it is taken for zero.
+
+    values : memory of few entries, in the backend's order.
+    pattern : the backend's list of where they belong.
+    shape : of the weight's memory.
+    """
+
+    values: Memory
+    pattern: Any
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> Any:
+        """Of the values."""
+        return self.values.dtype
 
 
 class Operations(Protocol):
@@ -116,7 +137,7 @@ class Operations(Protocol):
     def linear_weight_grad(
         self, x: Memory, dy: Memory, dw: Memory, scale: float = 1.0, hints: Hints | None = None,
     ) -> None:  # fmt: skip
-        """dw[K, O] = scale * x[R, K].T @ dy[R, O]."""
+        """dw[K, O] = scale * x[R, K].T @ dy[R, O]; a packed dw is that where w is not zero."""
 
     def bias_grad(self, dy: Memory, db: Memory) -> None:
         """db[O] = column sums of dy[R, O]."""
@@ -138,7 +159,17 @@ class Operations(Protocol):
         self, x: Memory, dy: Memory, stride: Pair, padding: Pair, dw: Memory,
         hints: Hints | None = None,
     ) -> None:  # fmt: skip
-        """dw[kh, kw, C, O] from x[N, H, W, C] and dy[N, H', W', O]."""
+        """dw[kh, kw, C, O] from x[N, H, W, C] and dy[N, H', W', O]; or packed."""
+
+    # Gradients of the surviving weights alone
+
+    def packed_gradient(self, w: Memory, hints: Hints) -> Packed | None:
+        """Room for the gradient of w where it is not zero now, to be given as `dw` to the products
+        above; None where the backend rather makes all of it. `copy` makes a whole of it, in which
+        the rest is 0, and `all_finite` takes it as it is."""
+
+    def keep_survivors(self, w: Memory, x: Memory) -> None:
+        """x = 0 where w is 0, both of one shape."""
 
     # BatchNorm (Ioffe & Szegedy, ICML 2015)
 
@@ -323,10 +354,11 @@ class Operations(Protocol):
 
     def masked_adam_step(
         self, w: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int, beta1: float,
-        beta2: float, eps: float, counts: Memory,
+        beta2: float, eps: float, counts: Memory, hints: Hints | None = None,
     ) -> None:  # fmt: skip
         """`adam_step` where w is not 0; elsewhere nothing is read of g, m and v. A weight that
-        would become 0 becomes TINY with the sign it had: the connections stay the same."""
+        would become 0 becomes TINY with the sign it had: the connections stay the same. g may be
+        packed. `hints` are those of the weight after the step."""
 
     def forget_absent(self, w: Memory, m: Memory, v: Memory) -> None:
         """m = v = 0 where w is 0."""

@@ -70,6 +70,10 @@ class DeepR(Masked, launches_alike=True):
     SETTINGS: ClassVar[type[AdamSettings]] = DeepRSettings
     WEIGHT_STATE: ClassVar[Mapping[str, Kept]] = {"sign": Kept(np.int8, values=(-1, 1))}
 
+    # connections come and go in every step: lists of them would be made anew each time
+    sparse: ClassVar[bool] = False
+    keeps_pattern: ClassVar[bool] = False
+
     distribution: str
     l1: float
     temperature: float

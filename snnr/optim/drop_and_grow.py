@@ -91,16 +91,16 @@ class DropAndGrow(Masked):
         """For what is drawn next."""
         return int(self.rng.integers(1 << 63))
 
-    def share(self) -> float:
-        """Share of the connections that a rewiring after this step drops."""
+    def share(self, step: int) -> float:
+        """Share of the connections that are dropped after a step."""
         end = math.inf if self.steps is None else self.stop * self.steps
-        if self.step_count >= end:
+        if step % self.every or step >= end:
             return 0.0
-        return self.drop / 2 * (1 + math.cos(math.pi * self.step_count / end))
+        return self.drop / 2 * (1 + math.cos(math.pi * step / end))
 
     def rewire(self) -> None:
-        share = self.share()
-        if share == 0 or self.step_count % self.every:
+        share = self.share(self.step_count)
+        if share == 0:
             return
         for p, connections in self.budgets(self.distribution).items():
             if p.grad_memory is not None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ class Masked(Optimizer):
     A weight that is set by hand between two steps is believed.
     """
 
+    sparse: ClassVar[bool] = True
+    keeps_pattern: ClassVar[bool] = True
+
     target_connectivity: float
     #: of the training, as `begin` told
     steps: int | None = None
@@ -50,7 +53,7 @@ class Masked(Optimizer):
         kept = self.state[p].memory
         p.backend.masked_adam_step(
             p.memory, p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], self.rates(p),
-            self.row[p], *self.betas, self.eps, self.counts[p],
+            self.row[p], *self.betas, self.eps, self.counts[p], p.hints(),
         )  # fmt: skip
 
     def believe(self, p: Parameter) -> None:

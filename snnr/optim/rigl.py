@@ -18,5 +18,13 @@ class RigL(DropAndGrow, launches_alike=True):
 
     METHOD: ClassVar[str] = "rigl"
 
+    def needs_all(self, step: int) -> bool:
+        return self.share(step) > 0
+
+    def rewire(self) -> None:
+        # `every` may be another since the gradients were asked for
+        if not self.asked_for_few:
+            super().rewire()
+
     def grow(self, p: Parameter, connections: int) -> None:
         p.backend.grow_largest(p.memory, p.grad_memory, connections, self.counts[p])

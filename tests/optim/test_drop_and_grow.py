@@ -176,7 +176,7 @@ def test_when_and_how_much_is_dropped(kind: type[DropAndGrow]) -> None:
     assert come == [told.get(i, 0) for i in range(70)]
     unbounded = begun(kind, weights()[:1], every=10)
     unbounded.steps = None
-    assert unbounded.share() == 0.3
+    assert unbounded.share(10) == 0.3
 
 
 @BOTH

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.rows import add, zero
 from snnr.kernels.jit import jit
+from snnr.kernels.operations import Packed
 
 #: elements per task
 BLOCK = 65536
@@ -40,9 +41,9 @@ def is_finite(x: Array) -> bool:
     return bool(finite.all())
 
 
-def all_finite(x: Array, flag: NDArray[np.uint8]) -> None:
+def all_finite(x: Array | Packed, flag: NDArray[np.uint8]) -> None:
     """flag[0] becomes 0 where x has a value that is not finite."""
-    flag[0] &= is_finite(x)
+    flag[0] &= is_finite(x.values if isinstance(x, Packed) else x)
 
 
 def count_correct(rate: Array, labels: Array, count: Array) -> None:

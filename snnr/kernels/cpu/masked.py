@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 
 from snnr.kernels import rules
 from snnr.kernels.backend import digit
+from snnr.kernels.cpu.linear.lists import TASKS, kept_survivors
+from snnr.kernels.cpu.memory import copy, empty
 from snnr.kernels.cpu.parts.random import philox
 from snnr.kernels.cpu.parts.tally import BLOCK, partial, record, typed
+from snnr.kernels.cpu.parts.vector import prefetch
 from snnr.kernels.jit import jit
+from snnr.kernels.operations import Hints, Packed
+
+#: connections of a row that are fetched while the row before it is worked on
+AHEAD = 32
 
 Float = NDArray[np.floating[Any]]
 _DIGIT = np.uint64(16)
@@ -63,9 +70,60 @@ def _step(w: Any, g: Any, m: Any, v: Any, constants: Any, counts: Any) -> None:
         _step_block(w[i:j], g[i:j], m[i:j], v[i:j], constants, counts[block])
 
 
+@jit()
+def _listed_row(w: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any, origin: int,
+                first: int, last: int, index: Any, value: Any) -> bool:  # fmt: skip
+    """The step of the connections of a row, whose values in the list follow; whether all of them
+    are finite."""
+    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps, tiny = constants
+    finite = True
+    for e in range(first, last):
+        i = origin + np.intp(index[e])
+        gradient = g[e] if packed else g[i]
+        mi = _moment1(m[i], gradient, beta1, rest1)
+        vi = _moment2(v[i], gradient, beta2, rest2)
+        m[i] = mi
+        v[i] = vi
+        delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
+        wi = _connected(w[i], w[i] - delta, tiny)
+        w[i] = wi
+        value[e] = wi
+        finite &= wi - wi == 0
+    return finite
+
+
+@jit()
+def _fetch_row(w: Any, m: Any, v: Any, origin: int, first: int, last: int, index: Any) -> None:
+    """Have the first connections of a row fetched, which lie far apart."""
+    for e in range(first, min(last, first + AHEAD)):
+        i = origin + np.intp(index[e])
+        prefetch(w, i)
+        prefetch(m, i)
+        prefetch(v, i)
+
+
+@jit(parallel=True)
+def _listed_step(w: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any, columns: int,
+                 start: Any, count: Any, index: Any, value: Any, finite: Any) -> None:  # fmt: skip
+    for task in prange(finite.shape[0]):
+        sound = True
+        for k in range(task, start.shape[0], finite.shape[0]):
+            following = k + finite.shape[0]
+            if following < start.shape[0]:
+                _fetch_row(
+                    w, m, v, following * columns, start[following],
+                    start[following] + count[following], index,
+                )  # fmt: skip
+            sound &= _listed_row(
+                w, g, packed, m, v, constants, k * columns, start[k], start[k] + count[k], index,
+                value,
+            )  # fmt: skip
+        finite[task] = sound
+
+
 def masked_adam_step(
     w: Float,
-    g: Float,
+    g: Float | Packed,
     m: Float,
     v: Float,
     rates: NDArray[np.float64],
@@ -74,14 +132,34 @@ def masked_adam_step(
     beta2: float,
     eps: float,
     counts: NDArray[np.int64],
+    hints: Hints | None = None,
 ) -> None:
-    """Adam of the connections, in place; none of them becomes 0."""
+    """Adam of the connections, in place; none of them becomes 0. Where they are listed, nothing
+    else is looked at, and the lists follow."""
     step_size, inv_sqrt_c2 = rates[row, :2].tolist()
     constants = typed(
         w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps, rules.TINY
     )
+    flat, first, second = w.reshape(-1), m.reshape(-1), v.reshape(-1)
+    lists = kept_survivors(hints) if hints else None
+    if isinstance(g, Packed) and g.pattern is not lists:
+        # the connections are others by now, or may be
+        whole = empty(g.shape, g.dtype)
+        copy(g, whole)
+        g = whole
+    if hints and lists is not None:
+        finite = np.empty(TASKS, np.bool_)
+        packed = isinstance(g, Packed)
+        _listed_step(
+            flat, g.values if isinstance(g, Packed) else g.reshape(-1), packed, first, second,
+            constants, w.shape[-1], lists.start, lists.count, lists.index, lists.value, finite,
+        )  # fmt: skip
+        lists.finite, lists.version = bool(finite.all()), hints.version
+        counts[0] = lists.total
+        return
+    assert not isinstance(g, Packed)
     blocks = partial(w.size)
-    _step(w.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1), constants, blocks)
+    _step(flat, g.reshape(-1), first, second, constants, blocks)
     record(blocks, counts)
 
 

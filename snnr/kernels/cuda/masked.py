@@ -18,6 +18,7 @@ from snnr.kernels.cuda.parts.random import philox
 from snnr.kernels.cuda.parts.reduce import THREADS
 from snnr.kernels.cuda.parts.tally import forget, tally
 from snnr.kernels.cuda.parts.walk import places
+from snnr.kernels.operations import Hints
 
 _ONE = np.uint64(1)
 _DIGIT = np.uint64(16)
@@ -68,6 +69,7 @@ def masked_adam_step(
     beta2: float,
     eps: float,
     counts: Memory,
+    hints: Hints | None = None,
 ) -> None:
     """Adam of the connections, in place; none of them becomes 0."""
     kind = w.dtype.type

@@ -20,6 +20,7 @@ from snnr.kernels.reference import (
     neuron,
     norm,
     optim,
+    packed,
     pool,
     rewiring,
     shape,
@@ -27,7 +28,7 @@ from snnr.kernels.reference import (
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
-    masked, rewiring, input,
+    masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from snnr.kernels.operations import Packed
 from snnr.kernels.reference.types import Array
 
 
-def all_finite(x: Array, flag: Array) -> None:
+def all_finite(x: Array | Packed, flag: Array) -> None:
     """flag[0] becomes 0 where x has a value that is not finite."""
-    flag[0] &= np.isfinite(x).all()
+    flag[0] &= np.isfinite(x.values if isinstance(x, Packed) else x).all()
 
 
 def count_correct(rate: Array, labels: Array, count: Array) -> None:

@@ -3,8 +3,10 @@
 import numpy as np
 
 from snnr.kernels import rules
+from snnr.kernels.operations import Hints, Packed
 from snnr.kernels.reference.dropout import philox
 from snnr.kernels.reference.optim import adam_step
+from snnr.kernels.reference.packed import unpacked
 from snnr.kernels.reference.types import Array
 
 _WORD = 0xFFFFFFFF
@@ -12,7 +14,7 @@ _WORD = 0xFFFFFFFF
 
 def masked_adam_step(
     w: Array,
-    g: Array,
+    g: Array | Packed,
     m: Array,
     v: Array,
     rates: Array,
@@ -21,9 +23,11 @@ def masked_adam_step(
     beta2: float,
     eps: float,
     counts: Array,
+    hints: Hints | None = None,
 ) -> None:
     """`adam_step` of the connections; one that would become 0 becomes TINY with the sign it had."""
     there = w != 0
+    g = unpacked(g) if isinstance(g, Packed) else g
     before = w[there]
     after, mine, his = before.copy(), m[there], v[there]
     adam_step(after, g[there], mine, his, rates, row, beta1, beta2, eps)
