@@ -304,6 +304,11 @@ class Operations(Protocol):
     def count_spikes(self, spikes: Memory, count: Memory) -> None:
         """Adds to count[M], int64, the spikes of each neuron in spikes[R, M]."""
 
+    def count_present(self, x: Memory, count: Memory, graded: Memory) -> None:
+        """Adds to count[T, M], int64, the entries of each column of x[T, R, M], float, that are not
+        0; graded[t], uint8, becomes 1 if x[t] has one that is neither -1, 0 nor 1, and stays what
+        it was if not."""
+
     def count_nonzero(self, x: Memory, count: Memory) -> None:
         """count[0], int64 = how many entries of x are not zero."""
 
@@ -384,6 +389,44 @@ class Operations(Protocol):
     def grow_largest(self, w: Memory, g: Memory, total: int, counts: Memory) -> None:
         """The entries that are 0 with the largest |g| become TINY with the sign of -g (+ where g is
         0 or NaN), until counts[0] is `total`, at most the size of w."""
+
+    # Deep R and STDS. rates[row, 2:] is n and lr for Deep R, where n counts the steps of the
+    # parameter, and the threshold d for STDS. noise[i] of step n is standard normal: block i // 4
+    # of four Philox words has the counter (i // 4, n); `rules.gaussians` makes the numbers of the
+    # first two elements of a block from its first two words, those of the others from the others.
+    # temperature*sqrt(lr)*noise is made in float64, and then rounded.
+
+    def deep_r_believe(self, w: Memory, sign: Memory) -> None:
+        """sign int8 = that of w, kept where w is 0."""
+
+    def deep_r_step(
+        self, w: Memory, sign: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int,
+        beta1: float, beta2: float, eps: float, l1: float, temperature: float, lost: float,
+        key: int, counts: Memory,
+    ) -> None:  # fmt: skip
+        """Bellec et al., ICLR 2018. Where w is not 0: theta = |w| - sign*Adam - lr*l1 +
+        temperature*sqrt(lr)*noise, then w = sign*theta; where theta is not above 0, w = sign*`lost`
+        and m = v = 0. Elsewhere nothing is read of g, m and v. `grow_random` may follow."""
+
+    def soft_deep_r_step(
+        self, w: Memory, theta: Memory, sign: Memory, g: Memory, m: Memory, v: Memory,
+        rates: Memory, row: int, beta1: float, beta2: float, eps: float, l1: float,
+        temperature: float, lowest: float, key: int, counts: Memory,
+    ) -> None:  # fmt: skip
+        """The same, soft. Where theta > 0: theta -= sign*Adam + lr*l1; everywhere: theta +=
+        temperature*sqrt(lr)*noise, and no less than `lowest`; then w = sign*max(theta, 0). g is not
+        looked at where theta <= 0 before the step, m and v become 0 where it is so afterwards."""
+
+    def stds_believe(self, w: Memory, theta: Memory, d: float) -> None:
+        """Where a weight was set by hand, so that it is not sign(theta)*max(|theta| - d, 0): theta
+        = w + sign(w)*d, with sign(0) = 0."""
+
+    def stds_step(
+        self, w: Memory, theta: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int,
+        beta1: float, beta2: float, eps: float, counts: Memory,
+    ) -> None:  # fmt: skip
+        """Chen et al., ICML 2022; the row goes on with d. theta -= Adam, then w =
+        sign(theta)*max(|theta| - d, 0)."""
 
     # Input: images uint8 or float32 [M, C, H, W] in memory, index int64 [N], mean and std float32
     # [C], out float32 [N, H, W, C]

@@ -47,6 +47,8 @@ class Optimizer(ABC):
     WEIGHT_STATE: ClassVar[Mapping[str, Kept]] = {}
     #: what is kept of every parameter
     MOMENTS: ClassVar[Mapping[str, Kept]] = {"exp_avg": Kept(), "exp_avg_sq": Kept(least=0)}
+    #: attributes, numbers, that are kept besides the settings
+    NUMBERS: ClassVar[tuple[str, ...]] = ()
 
     IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr"})
     launches_alike: ClassVar[bool] = False

@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
+
+from snnr.kernels.backend import digit
+from snnr.tensor import Parameter
 
 #: ways to share out connections whose number follows from the shapes alone
 DISTRIBUTIONS = ("erk", "uniform")
@@ -62,3 +66,32 @@ def _one_for_each(shares: list[int], most: Sequence[int]) -> None:
         if size > 0 and shares[i] == 0 and shares[richest] > 1:
             shares[richest] -= 1
             shares[i] = 1
+
+
+def budgets_by_magnitude(weights: Sequence[Parameter], total: int) -> list[int]:
+    """How many of the `total` largest magnitudes of all weights together each of them has; of equal
+    ones the first weight's go before. Reads from the device, for every 16 bits of a weight.
+
+    The weights are of one dtype: their bits are compared.
+    """
+    if total >= sum(p.size for p in weights) or total == 0:
+        return [p.size if total else 0 for p in weights]
+    kept = [0] * len(weights)
+    prefix, rank = 0, total
+    for level in range(weights[0].dtype.itemsize // 2):
+        tables = [_digits(p, level, prefix) for p in weights]
+        found, rank = digit(sum(tables), rank)
+        kept = [n + int(table[:found].sum()) for n, table in zip(kept, tables, strict=True)]
+        prefix = prefix << 16 | found
+    for i, table in enumerate(tables):
+        ties = min(rank, int(table[found]))
+        kept[i] += ties
+        rank -= ties
+    return kept
+
+
+def _digits(p: Parameter, level: int, prefix: int) -> Any:
+    """The table of a weight, on the host."""
+    bins = p.backend.empty(1 << 16, "int64")
+    p.backend.count_magnitudes(p.memory, level, prefix, bins)
+    return p.backend.copy_out(bins)

@@ -2,9 +2,9 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,9 +42,12 @@ class DropAndGrow(Masked):
         cosine: after t steps ``alpha/2 (1 + cos(pi t / t_end))``, t_end = stop * steps (Evci et
         al., ICML 2020, equation 1). As many are grown; so it is never more than are missing.
     rng : generator or seed; it chooses the first connections.
-    sparsify : False takes the weights as they are, until a rewiring.
+    fresh : False takes the weights as they are, until a rewiring.
 
-    The first connections are chosen at random and keep the values they have. `begin` says how many
+    The first connections are chosen at random. Their values are divided by the root of their share,
+    so that what a neuron sums up varies as much as with all its weights: without that, few
+    connections drive none to its threshold (Evci, Ioannou, Keskin & Dauphin, AAAI 2022, show what
+    it does to gradients). `begin` says how many
     steps there are, as `Trainer` does; without it the share stays alpha.
 
     Raises
@@ -72,7 +75,7 @@ class DropAndGrow(Masked):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         rng: np.random.Generator | int | None = 0,
-        sparsify: bool = True,
+        fresh: bool = True,
     ) -> None:
         settings = DropAndGrowSettings(
             lr=lr, betas=betas, eps=eps, target_connectivity=target_connectivity,
@@ -80,25 +83,17 @@ class DropAndGrow(Masked):
         )  # fmt: skip
         super().__init__(params, settings)
         self.rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
-        self._steps: int | None = None
-        if sparsify:
+        if fresh:
             for p, connections in self.budgets(distribution).items():
                 self.connect_at_random(p, connections, self.key())
-
-    @classmethod
-    def restored(cls, params: Iterable[Parameter], settings: Mapping[str, Any]) -> Self:
-        return cls(params, **settings, sparsify=False)
 
     def key(self) -> int:
         """For what is drawn next."""
         return int(self.rng.integers(1 << 63))
 
-    def begin(self, network: Any, steps: int) -> None:
-        self._steps = steps
-
     def share(self, step: int) -> float:
         """Share of the connections that are dropped after a step."""
-        end = math.inf if self._steps is None else self.stop * self._steps
+        end = math.inf if self.steps is None else self.stop * self.steps
         if step % self.every or step >= end:
             return 0.0
         return self.drop / 2 * (1 + math.cos(math.pi * step / end))

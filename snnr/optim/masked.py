@@ -1,8 +1,9 @@
 """What the methods share that hold the number of connections exactly."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,15 @@ class Masked(Optimizer):
     keeps_pattern: ClassVar[bool] = True
 
     target_connectivity: float
+    #: of the training, as `begin` told
+    steps: int | None = None
+
+    @classmethod
+    def restored(cls, params: Iterable[Parameter], settings: Mapping[str, Any]) -> Self:
+        return cls(params, **{**settings, "fresh": False})
+
+    def begin(self, network: Any, steps: int) -> None:
+        self.steps = steps
 
     def update(self, p: Parameter) -> None:
         kept = self.state[p].memory
@@ -68,6 +78,7 @@ class Masked(Optimizer):
     def keep(self, p: Parameter, connections: int) -> None:
         """Drop all but so many of the largest magnitude, with their moments."""
         p.backend.keep_largest(p.memory, connections, self.counts[p])
+        p.known_nonzero(connections)
         self.rewired(p)
 
     def rewired(self, p: Parameter) -> None:
@@ -83,12 +94,14 @@ class Masked(Optimizer):
         self._connect(p, everywhere)
 
     def connect_at_random(self, p: Parameter, connections: int, key: int) -> None:
-        """Drop all but so many, which the key chooses."""
+        """Drop all but so many, which the key chooses, and make these larger by the root of how
+        many times fewer they are."""
         chosen = p.backend.zeros(p.memory.shape, p.dtype)
         counts = p.backend.zeros(3, np.int64)
         first = p.backend.zeros((1, 4), np.float64)
         p.backend.grow_random(chosen, connections, key, first, 0, counts)
         self._connect(p, chosen)
+        p.backend.scale(p.memory, math.sqrt(p.size / max(connections, 1)), p.memory)
 
     def _connect(self, p: Parameter, where: Any) -> None:
         """The weight stays where `where` is not 0."""
@@ -108,7 +121,7 @@ class Masked(Optimizer):
         self, p: Parameter, weight: NDArray[Any], arrays: Mapping[str, NDArray[Any]]
     ) -> str | None:
         absent = weight == 0
-        for name in self.MOMENTS:
+        for name in Optimizer.MOMENTS:
             if arrays[name][absent].any():
                 return f"{name} must be 0 where there is no connection"
         return None

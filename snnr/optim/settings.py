@@ -32,6 +32,15 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+def target_setting() -> Any:
+    """The setting of methods that can be steered to a connectivity."""
+    return setting(
+        0.0,
+        "Share of connections at the end; 0, where a method may be free: whatever is left.",
+        least=0, most=1, option=True,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Base of the records.
@@ -129,6 +138,7 @@ class GradRSettings(AdamSettings):
         0.95, "Share of connections that the prior expects to go.", least=0.5, below=1, option=True
     )
     form: str = setting("adam", "Form of the update.", choices=("adam", "sgd"))
+    target_connectivity: float = target_setting()
 
     DERIVED = ("mu",)
 
@@ -138,6 +148,15 @@ class GradRSettings(AdamSettings):
             raise ConfigError(
                 f"prior (={self.prior!r}) must be 0, which switches it off, or at least "
                 f"{_WEAKEST:g}: its location ln(2 - 2 sparsity)/prior would leave float32"
+            )
+        if self.target_connectivity and self.prior == 0:
+            raise ConfigError(
+                "prior (=0) must be greater than 0 with a target_connectivity, which starts from it"
+            )
+        if self.target_connectivity and self.sparsity == 0.5:
+            raise ConfigError(
+                "sparsity (=0.5) must be greater than 0.5 with a target_connectivity: it puts the "
+                "prior's location on 0, where half of the connections come and go for ever"
             )
 
     @property

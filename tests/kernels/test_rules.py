@@ -18,7 +18,7 @@ SCALAR = [
     if inspect.isfunction(function)
     and function.__module__ == rules.__name__
     and name not in ("lif_neuron", "if_neuron", "surrogate_slope", "surrogate_peak")
-    and name not in ("philox", "place")
+    and name not in ("philox", "place", "gaussians")
 ]
 
 

@@ -3,11 +3,13 @@
 from fractions import Fraction
 from math import prod
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnr.optim.budget import layer_budgets, total_budget
+from snnr.optim.budget import budgets_by_magnitude, layer_budgets, total_budget
+from snnr.tensor import Parameter
 
 SHAPES = st.lists(
     st.one_of(
@@ -64,3 +66,22 @@ def test_ends(distribution: str) -> None:
 def test_a_full_layer_leaves_the_rest_to_the_others() -> None:
     """The small one would get 40*13/(13 + 203), more than its 12."""
     assert layer_budgets([(1, 12), (103, 100)], 240 / 10312) == [12, 228]
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_of_all_weights(device: str, dtype: type) -> None:
+    """Beside a sort of all magnitudes; many are equal, and so are some of different weights."""
+    rng = np.random.default_rng(0)
+    arrays = [
+        rng.normal(scale=scale, size=shape).astype(dtype)
+        for scale, shape in ((1.0, (7, 9)), (0.1, (4, 3, 2, 2)), (3.0, (5, 8)))
+    ]
+    for array in arrays:
+        array[..., 0] = np.round(array[..., 0])
+    weights = [Parameter(a, f"{i}_test.weight", device=device) for i, a in enumerate(arrays)]
+    every = [(abs(x), -i) for i, a in enumerate(arrays) for x in a.ravel().tolist()]
+    every.sort(reverse=True)
+    for total in range(len(every) + 2):
+        expected = [sum(-i == k for _, i in every[:total]) for k in range(3)]
+        assert budgets_by_magnitude(weights, total) == expected

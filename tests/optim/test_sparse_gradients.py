@@ -226,7 +226,7 @@ def test_which_gradients_a_step_asks_for() -> None:
     train(net, one, 1)
     assert all(grown > 0 for _, grown in one.take_changes().values())
     # another method looks at all again, and takes what was packed before it came
-    optim.SET(net.weights, sparsify=False).zero_grad()
+    optim.SET(net.weights, fresh=False).zero_grad()
     net.loss().backward()
     assert any(isinstance(p.grad_memory, Packed) for p in net.weights)
     adam = optim.Adam(net.weights)

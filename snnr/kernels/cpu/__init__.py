@@ -25,6 +25,8 @@ max_pool..., avg_pool...          pool
 adam_step, grad_r_...             optim
 masked_adam_step, keep_largest,   masked              a step on all cores, over lists where there
 grow_...                                              are; selections on one
+deep_r_..., soft_deep_r_step,     rewiring
+stds_...
 packed_gradient, keep_survivors   packed
 normalise, random_affine, ...     input
 mse..., cross_entropy..., one_hot loss                NumPy
@@ -56,6 +58,7 @@ from snnr.kernels.cpu import (
     optim,
     packed,
     pool,
+    rewiring,
     shape,
 )
 from snnr.kernels.cpu.conv import choose as conv
@@ -64,7 +67,7 @@ from snnr.kernels.cpu.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, masked, packed, input,
+    optim, masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

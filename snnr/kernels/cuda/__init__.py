@@ -23,6 +23,7 @@ from snnr.kernels.cuda import (
     optim,
     packed,
     pool,
+    rewiring,
     shape,
 )
 from snnr.kernels.cuda.conv import choose as conv
@@ -31,7 +32,7 @@ from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, masked, packed, input,
+    optim, masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {

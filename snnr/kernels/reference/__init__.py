@@ -22,13 +22,13 @@ from snnr.kernels.reference import (
     optim,
     packed,
     pool,
+    rewiring,
     shape,
 )
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
-    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
-    masked, packed, input,
+    masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -21,6 +21,13 @@ def count_spikes(spikes: Array, count: Array) -> None:
     count += spikes.sum(axis=0, dtype=np.int64)
 
 
+def count_present(x: Array, count: Array, graded: Array) -> None:
+    """count[T,M] += entries of x[T,R,M] that are not 0; graded[T] becomes 1 where one is no
+    +-1."""
+    count += np.count_nonzero(x, axis=1)
+    graded |= ~np.isin(x, (-1, 0, 1)).all(axis=(1, 2))
+
+
 def count_nonzero(x: Array, count: Array) -> None:
     """count[0] = entries of x that are not zero."""
     count[0] = np.count_nonzero(x)
