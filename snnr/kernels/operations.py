@@ -402,11 +402,12 @@ class Operations(Protocol):
     def deep_r_step(
         self, w: Memory, sign: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int,
         beta1: float, beta2: float, eps: float, l1: float, temperature: float, lost: float,
-        key: int, counts: Memory,
+        key: int, counts: Memory, hints: Hints | None = None,
     ) -> None:  # fmt: skip
         """Bellec et al., ICLR 2018. Where w is not 0: theta = |w| - sign*Adam - lr*l1 +
         temperature*sqrt(lr)*noise, then w = sign*theta; where theta is not above 0, w = sign*`lost`
-        and m = v = 0. Elsewhere nothing is read of g, m and v. `grow_random` may follow."""
+        and m = v = 0. Elsewhere nothing is read of g, m and v. g may be packed; `hints`
+        have the pattern of before the step. `grow_random` may follow."""
 
     def soft_deep_r_step(
         self, w: Memory, theta: Memory, sign: Memory, g: Memory, m: Memory, v: Memory,

@@ -141,6 +141,9 @@ class Optimizer(ABC):
     def settle(self) -> None:
         """After a step, also one that was run from a recording: rewire, and say which gradients the
         next one looks at."""
+        if not self.keeps_pattern:
+            for p in self.counts:
+                p.pattern = p.version
         self.rewire()
         self._ask()
 
@@ -229,7 +232,7 @@ class Optimizer(ABC):
                 self.believe(p)
             self.state[p].steps += 1
             self._rows[self.row[p]] = self.rates_of(p)
-            p.changed(rewired=not self.keeps_pattern)
+            p.changed(rewired=False)
             self.seen[p] = p.version
         for device in {p.device for p in moved}:
             kernels.backend(device).write(np.asarray(self._rows), self._rates[device])

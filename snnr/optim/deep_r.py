@@ -70,8 +70,6 @@ class DeepR(Masked, launches_alike=True):
     SETTINGS: ClassVar[type[AdamSettings]] = DeepRSettings
     WEIGHT_STATE: ClassVar[Mapping[str, Kept]] = {"sign": Kept(np.int8, values=(-1, 1))}
 
-    # connections come and go in every step: lists of them would be made anew each time
-    sparse: ClassVar[bool] = False
     keeps_pattern: ClassVar[bool] = False
 
     distribution: str
@@ -159,7 +157,7 @@ class DeepR(Masked, launches_alike=True):
         p.backend.deep_r_step(
             p.memory, kept["sign"], p.grad_memory, kept["exp_avg"], kept["exp_avg_sq"], rates, row,
             *self.betas, self.eps, self.l1, self.temperature, TINY if share == p.size else 0.0,
-            self._noise_key(p), counts,
+            self._noise_key(p), counts, p.hints(),
         )  # fmt: skip
         p.backend.grow_random(
             p.memory, share, self._growth_key(p), rates, row, counts, kept["sign"]

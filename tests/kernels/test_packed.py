@@ -7,6 +7,7 @@ from snnr.kernels.cpu.conv import choose as conv_choose
 from snnr.kernels.cpu.conv import sampled as conv
 from snnr.kernels.cpu.linear import bits, sampled, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for, survivors_of
+from snnr.kernels.cpu.packed import pack
 from snnr.kernels.operations import Hints
 from snnr.kernels.reference import OPERATIONS
 
@@ -35,6 +36,13 @@ def whole(name, packed):
     out = poisoned(np.empty(packed.shape, packed.dtype))
     operations(name)["copy"](packed, out)
     return out
+
+
+def held_to(w, lists):
+    """The lists have the values of w."""
+    for row, (start, count) in enumerate(zip(lists.start, lists.count, strict=True)):
+        entries = slice(start, start + count)
+        np.testing.assert_array_equal(lists.value[entries], w[row, lists.index[entries]])
 
 
 def expected(operation, w, **arguments):
@@ -185,9 +193,7 @@ def test_lists_are_kept_for_one_pattern_and_their_values_for_one_version():
     w *= 2
     again = survivors_for(w, Hints(connectivity=0.1, weight=kept, version=4, pattern=1))
     assert again is first
-    for row, (start, count) in enumerate(zip(again.start, again.count, strict=True)):
-        entries = slice(start, start + count)
-        np.testing.assert_array_equal(again.value[entries], w[row, again.index[entries]])
+    held_to(w, again)
     assert again.finite
     w[w == w.max()] = np.inf
     assert not survivors_for(w, Hints(weight=kept, version=5, pattern=1)).finite
@@ -200,3 +206,52 @@ def test_keep_survivors(kernels, shape):
     w, x = pruned(generator, shape, 0.5, np.float32), normal(generator, shape)
     x[..., 0] = np.nan
     compare(kernels, "keep_survivors", (), ("x",), w=w, x=x)
+
+
+ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+#: of a step, besides the arrays: what each of the two methods asks for
+STEPS = {
+    "masked_adam_step": {},
+    "deep_r_step": {"l1": 0.5, "temperature": 0.5, "lost": 0.0, "key": 11},
+}
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("shape", [(1, 1), (70, 130), (300, 7), (3, 3, 5, 33)])
+def test_steps_over_lists(step, shape, packed, known):
+    """What is not listed is not looked at; lists of other connections are not used."""
+    generator = np.random.default_rng(9)
+    for dtype in DTYPES:
+        w = pruned(generator, shape, 0.2, dtype)
+        g = np.where(w != 0, normal(generator, shape, dtype), 0).astype(dtype)
+        m, v = np.where(w != 0, normal(generator, (2, *shape), dtype), np.nan).astype(dtype)
+        arrays = {"w": w, "m": m, "v": v * v, "counts": np.array([9, 5, 3])}
+        if step == "deep_r_step":
+            arrays["sign"] = np.where(w < 0, -1, 1).astype(np.int8)
+        rates = np.array([[np.nan] * 4, [0.01, 9.1, 5, 0.2]])
+        results = []
+        for name in ("cpu", "reference"):
+            mine = {key: array.copy() for key, array in arrays.items()}
+            kept: dict = {}
+            hints = Hints(connectivity=0.2, weight=kept, version=1, pattern=1)
+            gradient = g
+            if name == "cpu":
+                survivors_for(w, hints)
+                if packed:
+                    gradient = operations(name)["packed_gradient"](w, hints)
+                    gradient.values[:] = 0
+                    pack(g, gradient)
+            after = Hints(weight=kept, version=2, pattern=1 if known else 2)
+            operations(name)[step](
+                g=gradient, rates=rates, row=1, **ADAM, **STEPS[step], **mine, hints=after
+            )
+            if name == "cpu" and known and step == "masked_adam_step":
+                lists = survivors_for(mine["w"], after)
+                assert lists is kept["survivors"]
+                assert lists.version == 2
+                held_to(mine["w"].reshape(-1, shape[-1]), lists)
+            results.append(mine)
+        for key, expected_ in results[1].items():
+            same(f"{step}: {key}", results[0][key], expected_, 0.0)

@@ -20,6 +20,7 @@ from ..training.runs import network, state
 
 register()
 BOTH = pytest.mark.parametrize("kind", [optim.SET, optim.RigL])
+ALL = pytest.mark.parametrize("kind", [optim.SET, optim.RigL, optim.DeepR])
 T, LABELS = 3, np.array([0, 1, 2, 3, 0, 1])
 
 
@@ -50,7 +51,9 @@ class Net:
 
 
 def optimizer(kind: type[Masked], net: Net, few: bool = True, **settings: Any) -> Masked:
-    given = {"lr": 0.01, "target_connectivity": 0.15, "distribution": "uniform", "every": 4}
+    given = {"lr": 0.01, "target_connectivity": 0.15, "distribution": "uniform"}
+    if kind is not optim.DeepR:
+        given["every"] = 4
     made = kind(net.weights, **{**given, **settings}, rng=3)  # type: ignore[arg-type]
     made.sparse = few  # type: ignore[misc]
     return made
@@ -71,7 +74,7 @@ def train(
     return losses
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("device", ["cpu", "reference"])
 def test_the_same_training(kind: type[Masked], device: str) -> None:
     found = []
@@ -94,7 +97,7 @@ def gradients(net: Net) -> list[np.ndarray]:
     return [p.grad_numpy().copy() for p in net.weights]  # type: ignore[union-attr]
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("device", ["cpu", "reference", NAME])
 def test_who_looks_sees_the_gradients_of_connections(kind: type[Masked], device: str) -> None:
     """Of public shape and 0 elsewhere, but in steps that look at all of them."""
@@ -120,7 +123,7 @@ def test_who_looks_sees_the_gradients_of_connections(kind: type[Masked], device:
             np.testing.assert_array_equal(before, after)
 
 
-@BOTH
+@ALL
 def test_looking_and_writing_between_backward_pass_and_update(kind: type[Masked]) -> None:
     def look(net: Net) -> None:
         for p in net.weights:
@@ -252,7 +255,8 @@ class Looks(Callback):
 
 def trainer(data: Dataset, kind: type[Masked] = optim.SET, **settings: Any) -> Trainer:
     net = network()
-    one = kind(net.parameters(), lr=0.01, target_connectivity=0.2, every=5, rng=2)
+    settings_of = {} if kind is optim.DeepR else {"every": 5}
+    one = kind(net.parameters(), lr=0.01, target_connectivity=0.2, **settings_of, rng=2)
     return Trainer(net, one, data, **{"batch_size": 32, "epochs": 3, "seed": 5, **settings})
 
 
@@ -284,7 +288,7 @@ def test_a_packed_gradient_that_is_not_finite_is_found(tiny: Dataset) -> None:
 
 
 @pytest.mark.parametrize("at", [4, 7])
-@BOTH
+@ALL
 def test_a_resumed_training_has_the_same_bits(
     tiny: Dataset, tmp_path: Any, kind: type[Masked], at: int
 ) -> None:

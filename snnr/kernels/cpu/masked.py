@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snnr.kernels import rules
 from snnr.kernels.backend import digit
-from snnr.kernels.cpu.linear.lists import TASKS, kept_survivors
+from snnr.kernels.cpu.linear.lists import TASKS, Survivors, kept_survivors
 from snnr.kernels.cpu.memory import copy, empty
 from snnr.kernels.cpu.parts.random import philox
 from snnr.kernels.cpu.parts.tally import BLOCK, partial, record, typed
@@ -93,7 +93,7 @@ def _listed_row(w: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any, or
 
 
 @jit()
-def _fetch_row(w: Any, m: Any, v: Any, origin: int, first: int, last: int, index: Any) -> None:
+def fetch_row(w: Any, m: Any, v: Any, origin: int, first: int, last: int, index: Any) -> None:
     """Have the first connections of a row fetched, which lie far apart."""
     for e in range(first, min(last, first + AHEAD)):
         i = origin + np.intp(index[e])
@@ -110,7 +110,7 @@ def _listed_step(w: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any, c
         for k in range(task, start.shape[0], finite.shape[0]):
             following = k + finite.shape[0]
             if following < start.shape[0]:
-                _fetch_row(
+                fetch_row(
                     w, m, v, following * columns, start[following],
                     start[following] + count[following], index,
                 )  # fmt: skip
@@ -119,6 +119,22 @@ def _listed_step(w: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any, c
                 value,
             )  # fmt: skip
         finite[task] = sound
+
+
+def listed_gradient(
+    g: Float | Packed, hints: Hints | None
+) -> tuple[Survivors | None, Float, bool]:
+    """Lists of the connections, if there are some of those of now; the gradient, and whether it is
+    packed in their order."""
+    lists = kept_survivors(hints) if hints else None
+    if not isinstance(g, Packed):
+        return lists, g, False
+    if g.pattern is lists:
+        return lists, g.values, True
+    # the connections are others by now, or may be
+    whole = empty(g.shape, g.dtype)
+    copy(g, whole)
+    return lists, whole, False
 
 
 def masked_adam_step(
@@ -141,25 +157,18 @@ def masked_adam_step(
         w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps, rules.TINY
     )
     flat, first, second = w.reshape(-1), m.reshape(-1), v.reshape(-1)
-    lists = kept_survivors(hints) if hints else None
-    if isinstance(g, Packed) and g.pattern is not lists:
-        # the connections are others by now, or may be
-        whole = empty(g.shape, g.dtype)
-        copy(g, whole)
-        g = whole
+    lists, gradient, packed = listed_gradient(g, hints)
     if hints and lists is not None:
         finite = np.empty(TASKS, np.bool_)
-        packed = isinstance(g, Packed)
         _listed_step(
-            flat, g.values if isinstance(g, Packed) else g.reshape(-1), packed, first, second,
-            constants, w.shape[-1], lists.start, lists.count, lists.index, lists.value, finite,
+            flat, gradient.reshape(-1), packed, first, second, constants, w.shape[-1], lists.start,
+            lists.count, lists.index, lists.value, finite,
         )  # fmt: skip
         lists.finite, lists.version = bool(finite.all()), hints.version
         counts[0] = lists.total
         return
-    assert not isinstance(g, Packed)
     blocks = partial(w.size)
-    _step(flat, g.reshape(-1), first, second, constants, blocks)
+    _step(flat, gradient.reshape(-1), first, second, constants, blocks)
     record(blocks, counts)
 
 

@@ -8,9 +8,12 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels import rules
+from snnr.kernels.cpu.linear.lists import TASKS
+from snnr.kernels.cpu.masked import fetch_row, listed_gradient
 from snnr.kernels.cpu.parts.random import gaussians, philox
 from snnr.kernels.cpu.parts.tally import BLOCK, partial, record, tally, typed
 from snnr.kernels.jit import jit
+from snnr.kernels.operations import Hints, Packed
 
 Float = NDArray[np.floating[Any]]
 
@@ -61,12 +64,28 @@ def deep_r_believe(w: Float, sign: NDArray[np.int8]) -> None:
     _believe(w.reshape(-1), sign.reshape(-1))
 
 
+@jit(forceinline=True)
+def _hard_move(w: Any, sign: Any, g: Any, m: Any, v: Any, i: int, constants: Any, shrink: float,
+               noise: float, lost: float) -> bool:  # fmt: skip
+    """The step of connection i; whether it is one afterwards."""
+    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
+    mi = _moment1(m[i], g, beta1, rest1)
+    vi = _moment2(v[i], g, beta2, rest2)
+    delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
+    ti = _deep_r_theta(abs(w[i]), sign[i], delta, shrink, noise)
+    gone = ti <= 0
+    m[i] = 0 if gone else mi
+    v[i] = 0 if gone else vi
+    wi = _deep_r_weight(ti, sign[i], lost)
+    w[i] = wi
+    return wi != 0
+
+
 @jit()
 def _hard_block(w: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any, shrink: float,
                 scale: float, lost: float, key: Any, step: Any, first: int,
                 counts: Any) -> None:  # fmt: skip
     """The element at `first` in the whole array is the first of these; a multiple of four."""
-    step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
     found = np.int32(0), np.int32(0), np.int32(0)
     last = -1  # pair whose numbers are at hand
     even, odd = 0.0, 0.0
@@ -78,16 +97,8 @@ def _hard_block(w: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any, shrin
             w0, w1, w2, w3 = philox(np.uint64((first + i) // 4), step, key)
             even, odd = gaussians(w2, w3) if i & 2 else gaussians(w0, w1)
         noise = w.dtype.type(scale * (odd if i & 1 else even))
-        mi = _moment1(m[i], g[i], beta1, rest1)
-        vi = _moment2(v[i], g[i], beta2, rest2)
-        delta = _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
-        ti = _deep_r_theta(abs(w[i]), sign[i], delta, shrink, noise)
-        gone = ti <= 0
-        m[i] = 0 if gone else mi
-        v[i] = 0 if gone else vi
-        wi = _deep_r_weight(ti, sign[i], lost)
-        w[i] = wi
-        found = tally(found, True, wi != 0)
+        there = _hard_move(w, sign, g[i], m, v, i, constants, shrink, noise, lost)
+        found = tally(found, True, there)
     counts[0], counts[1], counts[2] = found
 
 
@@ -104,10 +115,49 @@ def _hard(w: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any, shrink: flo
         )  # fmt: skip
 
 
+@jit()
+def _hard_row(w: Any, sign: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any,
+              shrink: float, scale: float, lost: float, key: Any, step: Any, origin: int,
+              first: int, last: int, index: Any, found: Any) -> Any:  # fmt: skip
+    pair: Any = -1
+    even, odd = 0.0, 0.0
+    for e in range(first, last):
+        i = origin + np.intp(index[e])
+        if scale != 0 and i // 2 != pair:
+            pair = i // 2
+            w0, w1, w2, w3 = philox(np.uint64(i // 4), step, key)
+            even, odd = gaussians(w2, w3) if i & 2 else gaussians(w0, w1)
+        noise = w.dtype.type(scale * (odd if i & 1 else even))
+        gradient = g[e] if packed else g[i]
+        there = _hard_move(w, sign, gradient, m, v, i, constants, shrink, noise, lost)
+        found = tally(found, True, there)
+    return found
+
+
+@jit(parallel=True)
+def _hard_listed(w: Any, sign: Any, g: Any, packed: bool, m: Any, v: Any, constants: Any,
+                 shrink: float, scale: float, lost: float, key: Any, step: Any, columns: int,
+                 start: Any, count: Any, index: Any, counts: Any) -> None:  # fmt: skip
+    for task in prange(counts.shape[0]):
+        found = np.int32(0), np.int32(0), np.int32(0)
+        for k in range(task, start.shape[0], counts.shape[0]):
+            following = k + counts.shape[0]
+            if following < start.shape[0]:
+                fetch_row(
+                    w, m, v, following * columns, start[following],
+                    start[following] + count[following], index,
+                )  # fmt: skip
+            found = _hard_row(
+                w, sign, g, packed, m, v, constants, shrink, scale, lost, key, step, k * columns,
+                start[k], start[k] + count[k], index, found,
+            )  # fmt: skip
+        counts[task, 0], counts[task, 1], counts[task, 2] = found
+
+
 def deep_r_step(
     w: Float,
     sign: NDArray[np.int8],
-    g: Float,
+    g: Float | Packed,
     m: Float,
     v: Float,
     rates: NDArray[np.float64],
@@ -120,16 +170,26 @@ def deep_r_step(
     lost: float,
     key: int,
     counts: NDArray[np.int64],
+    hints: Hints | None = None,
 ) -> None:
-    """Deep R of the connections, in place."""
+    """Deep R of the connections, in place; where they are listed, nothing else is looked at."""
     step_size, inv_sqrt_c2, step, lr = rates[row].tolist()
     constants = typed(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
     shrink, least = typed(w.dtype, lr * l1, lost)
-    blocks = partial(w.size)
-    _hard(
-        w.reshape(-1), sign.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1), constants,
-        shrink, temperature * math.sqrt(lr), least, np.uint64(key), np.uint64(step), blocks,
+    noise = temperature * math.sqrt(lr), least, np.uint64(key), np.uint64(step)
+    lists, gradient, packed = listed_gradient(g, hints)
+    arrays = (
+        w.reshape(-1), sign.reshape(-1), gradient.reshape(-1), m.reshape(-1), v.reshape(-1),
     )  # fmt: skip
+    if lists is None:
+        blocks = partial(w.size)
+        _hard(*arrays, constants, shrink, *noise, blocks)
+    else:
+        blocks = np.empty((TASKS, 3), np.int32)
+        _hard_listed(
+            *arrays[:3], packed, *arrays[3:], constants, shrink, *noise, w.shape[-1], lists.start,
+            lists.count, lists.index, blocks,
+        )  # fmt: skip
     record(blocks, counts)
 
 

@@ -17,6 +17,7 @@ from snnr.kernels.cuda.memory import Memory
 from snnr.kernels.cuda.parts.random import gaussians, philox
 from snnr.kernels.cuda.parts.tally import forget, tally
 from snnr.kernels.cuda.parts.walk import places
+from snnr.kernels.operations import Hints
 
 _moment1 = function(rules.moment1)
 _moment2 = function(rules.moment2)
@@ -181,6 +182,7 @@ def deep_r_step(
     lost: float,
     key: int,
     counts: Memory,
+    hints: Hints | None = None,
 ) -> None:
     """Deep R of the connections, in place."""
     launch(forget, 1, 1, counts.array)

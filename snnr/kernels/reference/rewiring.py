@@ -5,8 +5,10 @@ All arrays share one shape and layout and are updated in place.
 
 import numpy as np
 
+from snnr.kernels.operations import Hints, Packed
 from snnr.kernels.reference.dropout import philox
 from snnr.kernels.reference.optim import _adam_delta, _count, _weight
+from snnr.kernels.reference.packed import unpacked
 from snnr.kernels.reference.types import Array
 
 _WORD = np.uint64(0xFFFFFFFF)
@@ -47,7 +49,7 @@ def deep_r_believe(w: Array, sign: Array) -> None:
 def deep_r_step(
     w: Array,
     sign: Array,
-    g: Array,
+    g: Array | Packed,
     m: Array,
     v: Array,
     rates: Array,
@@ -60,8 +62,10 @@ def deep_r_step(
     lost: float,
     key: int,
     counts: Array,
+    hints: Hints | None = None,
 ) -> None:
     """Connections move, and are lost where they would change their sign."""
+    g = unpacked(g) if isinstance(g, Packed) else g
     before = w != 0
     step_size, inv_sqrt_c2, step, lr = rates[row].tolist()
     theta, mine, his, signs = abs(w)[before], m[before], v[before], sign[before]
