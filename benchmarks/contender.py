@@ -20,15 +20,21 @@ def share(x: Array) -> float:
     return float(np.count_nonzero(x)) / x.size
 
 
-def optimizer(method: str, net: snnr.nn.Layer, work: Work) -> snnr.optim.Optimizer:
-    """The method, on the connections that there are; those that rewire do so in no step here."""
+def optimizer(
+    method: str, net: snnr.nn.Layer, work: Work, connectivity: float
+) -> snnr.optim.Optimizer:
+    """The method, on the connections that there are. SET and RigL rewire in no step here; Deep R
+    does in all of them."""
     params = net.parameters()
     if method == "grad-r":
         return snnr.optim.GradR(params, lr=work.lr, prior=work.prior, sparsity=work.sparsity)
     if method == "dense":
         return snnr.optim.Adam(params, lr=work.lr)
     kind = snnr.optim.METHODS[method]
-    return kind.restored(params, {"lr": work.lr, "every": 10**9})
+    chosen = {"target_connectivity": connectivity, "distribution": "uniform"}
+    if method != "deep-r":
+        chosen["every"] = 10**9
+    return kind.restored(params, {"lr": work.lr, **chosen})
 
 
 def nothing() -> None:
@@ -58,7 +64,7 @@ class Snnr:
                 found.fixed_mask = snnr.Tensor(load.mask, device=device)
         for name, value in load.params.items():
             self.params[name].assign(value)
-        self.optimizer = optimizer(method, self.net, load.work)
+        self.optimizer = optimizer(method, self.net, load.work, load.connectivity)
         for name, theta in load.theta.items() if method == "grad-r" else ():
             parameter = self.params[name]
             state = self.optimizer.state[parameter]
