@@ -23,6 +23,8 @@ _SMALL = 1 << 16
 _ALIGN = 64
 _HUGE = 1 << 21
 _pool: dict[int, list[NDArray[np.uint8]]] = {}
+#: where the first aligned byte of each block lies, by its identity
+_first: dict[int, int] = {}
 _lock = threading.RLock()  # a signal handler that forks may interrupt its owner
 threads.hold_over_fork(_lock)
 
@@ -74,9 +76,9 @@ def empty(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[
                 break
         else:
             block = _allocate(size + _ALIGN)
+            _first[id(block)] = -block.ctypes.data % _ALIGN
             blocks.append(block)
-        start = -block.ctypes.data % _ALIGN
-        return block[start : start + nbytes].view(kind).reshape(dims)
+        return np.ndarray(dims, kind, block, _first[id(block)])
 
 
 def zeros(shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -144,6 +146,7 @@ def trim() -> int:
                 block = blocks.pop()
                 # popped: one reference fewer than inside the pool
                 if sys.getrefcount(block) < _IDLE:
+                    del _first[id(block)]
                     freed += size
                 else:
                     kept.append(block)
