@@ -60,6 +60,7 @@ ONLY = {
     "matplotlib": ("snnr.figures", False),
     "nir": ("snnr.export", False),
     "distributed": ("snnr.sweep", False),
+    "optuna": ("snnr.sweep", False),
     "cuda": ("snnr.kernels.cuda", False),
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

@@ -39,7 +39,7 @@ def test_settings_are_a_record_that_says_what_it_is() -> None:
     for one in run_fields():
         assert one.metadata["help"].endswith(".")
         assert one.name in {f.name for f in fields(RunSettings)}
-    assert set(method_options()) == {"lr", "prior", "sparsity"}
+    assert set(method_options()) >= {"lr", "prior", "sparsity", "target_connectivity"}
     assert [method for method, _ in method_options()["prior"]] == ["grad-r"]
     assert takes("grad-r", "prior")
     assert not takes("dense", "prior")
