@@ -68,7 +68,8 @@ def pruned(form: Form) -> Form:
     stages = list(form.stages)
     silent, unneeded = {}, {}
     analog = True
-    for i, stage in enumerate(stages[:-1]):
+    for i in range(len(stages) - 1):
+        stage = stages[i]
         if stage.neuron is not None:
             removable = stage.weight is not None and _reads_channels(stages[i + 1], stage)
             if removable:
