@@ -72,7 +72,8 @@ def command(
     """Run CHECKPOINT (a file, or the folder of a run) on the test images.
 
     Synaptic operations are what an event-driven machine does for one image: a spike meets a
-    connection that survived. Layers with analog input count multiply-accumulates instead.
+    connection that survived. Layers with analog input count multiply-accumulates instead. Beside
+    them stand the figures of NeuroBench 2.3, by its definitions.
 
     \b
     Examples:
@@ -80,7 +81,14 @@ def command(
       snnr eval checkpoint.h5 --engine sparse --json
     """
     from snnr.cli.progress import Display, Downloads
-    from snnr.cli.results import connections, layer_rows, print_layers, provenance
+    from snnr.cli.results import (
+        connections,
+        counted,
+        layer_rows,
+        neurobench,
+        print_layers,
+        provenance,
+    )
 
     from snnr import data
     from snnr.checkpoint import load, located
@@ -158,6 +166,7 @@ def command(
                 "multiply_accumulates": activity.macs,
                 "layer_synaptic_operations": activity.synaptic_operations,
                 "layer_multiply_accumulates": activity.multiply_accumulates,
+                "neurobench": neurobench(found.network, activity),
                 "warnings": warnings,
             }
         )
@@ -169,6 +178,7 @@ def command(
             ("connectivity", connections(layers)),
             ("operations", f"{activity.sops:,.0f} synaptic, {activity.macs:,.0f} "
                            "multiply-accumulates per image"),
+            *counted(found.network, activity),
             ("speed", f"{result.images / result.seconds:,.0f} images per second ({engine})"),
         ]
     )  # fmt: skip

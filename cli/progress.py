@@ -10,6 +10,7 @@ from typing import Any
 from snnr.cli.common import say
 
 from snnr.errors import printable
+from snnr.optim import Steered
 from snnr.training import Callback, Trainer
 
 _REFRESH = 0.1  # seconds between two states of the bar
@@ -49,6 +50,7 @@ class Display(Callback):
             f"  train {100 * row['train_accuracy']:.2f} %"
             f"  test {100 * row['test_accuracy']:.2f} %"
             f"  connectivity {100 * row['connectivity']:.2f} %"
+            f"{_steered(trainer, row)}"
             f"  pruned {sum(row['pruned'].values())}"
             f"  regrown {sum(row['regrown'].values())}"
             f"  {row['seconds']:.1f} s"
@@ -73,6 +75,13 @@ class Display(Callback):
         """Take the bar away."""
         if self.terminal:
             say("\r\x1b[K", nl=False)
+
+
+def _steered(trainer: Trainer, row: Mapping[str, Any]) -> str:
+    """The setting that a method moves by itself, as it was in the epoch's last step."""
+    optimizer = trainer.optimizer
+    name = optimizer.steered if isinstance(optimizer, Steered) else None
+    return "" if name is None else f"  {name} {row['settings'][name]:.2g}"
 
 
 class Warnings(Callback):

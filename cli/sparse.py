@@ -39,8 +39,9 @@ def evaluate(
     from snnr.training.losses import Tally, checked_rates, loss_function
 
     criterion = loss_function(loss)
-    sample = source.batch([0]).numpy().shape[1:]
-    engine = compile(network, input_shape=sample)
+    first = source.batch([0])
+    engine = compile(network, input_shape=first.sample_shape[1:])
+    steps = first.timesteps or engine.form.T or 1
     tally = Tally("cpu")
     seconds = 0.0
     totals: dict[str, dict[str, float]] = {"rates": {}, "silent": {}, "sops": {}, "macs": {}}
@@ -74,6 +75,8 @@ def evaluate(
         neurons[name] = NeuronActivity(
             name=name,
             neurons=spikes.size + gone,
+            spikes=int(spikes.sum()),
+            outputs=(spikes.size + gone) * steps * count,
             firing_rate=totals["rates"][name],
             silent=float((np.count_nonzero(spikes == 0) + gone) / (spikes.size + gone)),
         )

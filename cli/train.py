@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Folder of the run.  [default: runs/DATASET-METHOD-priorVALUE-seedN]",
+    help="Folder of the run.  [default: runs/DATASET-METHOD-priorVALUE-targetVALUE-seedN]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in that folder.")

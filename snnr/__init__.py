@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snnr import (
         activity,
         data,
+        export,
         functional,
         input,
         metrics,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         surrogate,
     )
     from snnr.checkpoint import load, save
+    from snnr.export import load_nir, load_weights
     from snnr.gradient_check import gradcheck
     from snnr.sparse import compile
     from snnr.tensor import Buffer, Function, Parameter, Tensor, no_grad
@@ -53,11 +55,13 @@ _LAZY = {
     "Trainer": "snnr.training",
     "save": "snnr.checkpoint",
     "load": "snnr.checkpoint",
+    "load_nir": "snnr.export",
+    "load_weights": "snnr.export",
     "compile": "snnr.sparse",
 }
 _MODULES = (
-    "activity", "data", "functional", "input", "metrics", "models", "nn", "optim", "sparse",
-    "surrogate",
+    "activity", "data", "export", "functional", "input", "metrics", "models", "nn", "optim",
+    "sparse", "surrogate",
 )  # fmt: skip
 
 
@@ -110,10 +114,13 @@ __all__ = [
     "activity",
     "compile",
     "data",
+    "export",
     "functional",
     "gradcheck",
     "input",
     "load",
+    "load_nir",
+    "load_weights",
     "metrics",
     "models",
     "nn",

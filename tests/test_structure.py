@@ -47,6 +47,7 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.sparse",),
     ("snnr.export",),
     ("snnr.cli",),
+    ("snnr.__main__",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
@@ -61,6 +62,7 @@ ONLY = {
     "PIL": ("snnr.cli", False),
     "nir": ("snnr.export", False),
     "distributed": ("snnr.sweep", False),
+    "optuna": ("snnr.sweep", False),
     "cuda": ("snnr.kernels.cuda", False),
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

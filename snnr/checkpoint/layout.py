@@ -14,12 +14,13 @@
     /network/<layer>/weight    CSR in AnnData's encoding: data, indices, indptr; attrs
                                encoding-type, encoding-version, shape [out, in*kh*kw], kernel_shape
     /network/<layer>/...       bias, scale, shift, running_mean, running_var
-    /optimizer                 attrs: method, step, the method's settings, and parameters: JSON,
-                               names of those it moves, in its order (all, where that is missing);
+    /optimizer                 attrs: method, step, the method's settings and numbers (lag, of one
+                               that is steered), and parameters: JSON, names of those it moves, in
+                               its order (all, where that is missing);
                                /optimizer/<layer>/<parameter>/ theta, sign, exp_avg, exp_avg_sq,
                                attr step: its updates, and for a weight the same attrs again
     /history                   one dataset per column, one row per epoch; groups with one dataset
-                               per layer
+                               per layer, and one of the optimizer's settings that may move
     /rng                       one JSON string per generator, and what a stop inside of an epoch
                                needs: progress (JSON) and order (the epoch's permutation)
 
@@ -50,6 +51,8 @@ COLUMNS = (
 )  # fmt: skip
 #: groups of /history with one column per layer
 LAYER_COLUMNS = ("pruned", "regrown", "layer_connectivity", "firing_rate", "silent")
+#: group of /history with one column per setting of the optimizer that may move
+SETTINGS = "settings"
 
 #: generators whose state is two integers and that this format keeps
 GENERATORS = {"PCG64": np.random.PCG64, "PCG64DXSM": np.random.PCG64DXSM}

@@ -1,5 +1,6 @@
 """The optimizer in a file: method, settings, and its arrays by the path of their parameter."""
 
+import math
 from typing import Any
 
 import h5py
@@ -44,7 +45,8 @@ def check_optimizer(network: Layer, optimizer: Optimizer) -> None:
 def write_optimizer(sheet: Sheet, group: h5py.Group, optimizer: Optimizer) -> None:
     """Settings and state."""
     told = {"method": optimizer.METHOD, **optimizer.settings.told()}
-    write_attributes(group, {**told, "step": optimizer.step_count})
+    numbers = {name: float(getattr(optimizer, name)) for name in optimizer.NUMBERS}
+    write_attributes(group, {**told, **numbers, "step": optimizer.step_count})
     group.attrs["parameters"] = layout.to_json([p.name for p in optimizer.params], "parameters")
     for p in optimizer.params:
         inside = group.create_group(place(p.name))
@@ -73,8 +75,14 @@ def read_optimizer(source: Source, network: Sequential) -> Optimizer:
         kind.SETTINGS(**settings)
     except ConfigError as error:
         source.fail("/optimizer", f"has settings that make no sense: {error}")
-    optimizer = kind(params, **settings)
+    optimizer = kind.restored(params, settings)
     optimizer.step_count = layout.read_natural(source, group, "step")
+    for name in kind.NUMBERS:
+        number = source.attribute(group, name, float, required=False)
+        if number is not None and not math.isfinite(number):
+            source.fail("/optimizer", f"has {name} {number}, expected a finite number")
+        if number is not None:
+            setattr(optimizer, name, number)
     for p in optimizer.params:
         inside = group
         for part in p.name.split("."):

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.optim.base import Optimizer
 from snnr.optim.settings import AdamSettings, GradRSettings, laplace_location
 from snnr.optim.state import Kept
+from snnr.optim.steering import Steered
 from snnr.tensor import Parameter
 
 
-class GradR(Optimizer, launches_alike=True):
+class GradR(Steered, launches_alike=True):
     """``w = sign * max(theta, 0)``, trained on theta also where the connection is pruned.
 
     Parameters
@@ -23,6 +23,8 @@ class GradR(Optimizer, launches_alike=True):
     sparsity : the share p of connections that the prior expects to be pruned, in [0.5, 1); the
         prior's location is ``mu = ln(2 - 2p)/prior``.
     form : "adam" (the published code) or "sgd" (the paper's plain form).
+    target_connectivity : share of connections to end with: the prior is moved from where it starts
+        so that the training gets there (see `Steered`); 0 leaves the prior alone.
     rng : generator or seed that draws the sign of weights that start at exactly 0.
 
     `state[param]` has theta, sign (int8), exp_avg and exp_avg_sq, of the parameter's shape. A
@@ -42,6 +44,8 @@ class GradR(Optimizer, launches_alike=True):
 
     IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr", "prior", "sparsity"})
 
+    STEERS: ClassVar[str] = "prior"
+
     prior: float
     sparsity: float
     form: str
@@ -55,11 +59,13 @@ class GradR(Optimizer, launches_alike=True):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         form: str = "adam",
+        target_connectivity: float = 0.0,
         rng: np.random.Generator | int | None = 0,
     ) -> None:
         settings = GradRSettings(
-            lr=lr, betas=betas, eps=eps, prior=prior, sparsity=sparsity, form=form
-        )
+            lr=lr, betas=betas, eps=eps, prior=prior, sparsity=sparsity, form=form,
+            target_connectivity=target_connectivity,
+        )  # fmt: skip
         super().__init__(params, settings)
         self._seeds = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
         for p in self.counts:

@@ -32,6 +32,15 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+def target_setting() -> Any:
+    """The setting of methods that can be steered to a connectivity."""
+    return setting(
+        0.0,
+        "Share of connections at the end; 0, where a method may be free: whatever is left.",
+        least=0, most=1, option=True,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Base of the records.
@@ -81,6 +90,7 @@ def _complaint(one: Field[Any], value: Any) -> str | None:
     ):
         return f"{len(one.default)} numbers"
     least, most, below, above = (bounds[key] for key in ("least", "most", "below", "above"))
+    whole = isinstance(one.default, int)
     words = [
         *([f"at least {least:g}"] if least is not None else []),
         *([f"greater than {above:g}"] if above is not None else []),
@@ -88,7 +98,7 @@ def _complaint(one: Field[Any], value: Any) -> str | None:
         *([f"at most {most:g}"] if most is not None else []),
     ]
     for part in parts:
-        number = isinstance(part, int | float) and not isinstance(part, bool)
+        number = isinstance(part, int if whole else int | float) and not isinstance(part, bool)
         if (
             not number
             or not math.isfinite(part)
@@ -97,7 +107,8 @@ def _complaint(one: Field[Any], value: Any) -> str | None:
             or (above is not None and part <= above)
             or (below is not None and part >= below)
         ):
-            return "a finite number" + "".join(f", {word}" for word in words)
+            kind = "a whole number" if whole else "a finite number"
+            return kind + "".join(f", {word}" for word in words)
     return None
 
 
@@ -127,6 +138,7 @@ class GradRSettings(AdamSettings):
         0.95, "Share of connections that the prior expects to go.", least=0.5, below=1, option=True
     )
     form: str = setting("adam", "Form of the update.", choices=("adam", "sgd"))
+    target_connectivity: float = target_setting()
 
     DERIVED = ("mu",)
 
@@ -136,6 +148,15 @@ class GradRSettings(AdamSettings):
             raise ConfigError(
                 f"prior (={self.prior!r}) must be 0, which switches it off, or at least "
                 f"{_WEAKEST:g}: its location ln(2 - 2 sparsity)/prior would leave float32"
+            )
+        if self.target_connectivity and self.prior == 0:
+            raise ConfigError(
+                "prior (=0) must be greater than 0 with a target_connectivity, which starts from it"
+            )
+        if self.target_connectivity and self.sparsity == 0.5:
+            raise ConfigError(
+                "sparsity (=0.5) must be greater than 0.5 with a target_connectivity: it puts the "
+                "prior's location on 0, where half of the connections come and go for ever"
             )
 
     @property

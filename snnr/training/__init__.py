@@ -5,17 +5,20 @@ from snnr.training.callbacks import JsonLines, TensorBoard
 from snnr.training.evaluation import Evaluation, evaluate
 from snnr.training.losses import LOSSES
 from snnr.training.run import resume, start
+from snnr.training.schedule import SCHEDULES, canonical_schedule
 from snnr.training.settings import RunSettings, run_settings
 from snnr.training.trainer import Trainer
 
 __all__ = [
     "LOSSES",
+    "SCHEDULES",
     "Callback",
     "Evaluation",
     "JsonLines",
     "RunSettings",
     "TensorBoard",
     "Trainer",
+    "canonical_schedule",
     "evaluate",
     "resume",
     "run_settings",

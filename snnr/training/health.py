@@ -30,6 +30,8 @@ def ailments(
         return f"{name} (={value:g})" if number and abs(value) < 1e99 else name
 
     milder = f"lower {told('prior')}, " if settings.get("prior") else ""
+    if settings.get("target_connectivity"):
+        milder = f"a higher {told('target_connectivity')}, "  # by which the prior moves
     if pruned:
         less = milder + (f"lower {told('sparsity')}, " if settings.get("sparsity") else "")
         return [

@@ -14,6 +14,7 @@ from snnr.errors import ConfigError
 from snnr.nn import Layer
 from snnr.optim import METHODS, Optimizer
 from snnr.training.callback import Callback
+from snnr.training.schedule import canonical_schedule
 from snnr.training.settings import RunSettings, method_options, run_fields
 from snnr.training.trainer import Trainer
 
@@ -73,6 +74,7 @@ def start(
         callbacks=callbacks,
         checkpoint=checkpoint,
         config=settings.as_config(),
+        schedule=settings.schedule,
     )
 
 
@@ -126,6 +128,8 @@ def compare(path: Path, config: Mapping[str, Any], asked: Mapping[str, Any]) -> 
         before = bool(config.get(key)) if key == "augment" else config.get(key)
         if key == "net" and value is not None:
             value = models.canonical(value)
+        if key == "schedule" and value is not None:
+            value, before = canonical_schedule(value), before or "constant"
         if value is not None and value != before:
             raise ConfigError(
                 f"{path} was trained with {key.replace('_', '-')} {before}, not {value}: "

@@ -10,6 +10,7 @@ from snnr.errors import ConfigError
 from snnr.models import canonical
 from snnr.optim import METHODS, AdamSettings, GradRSettings
 from snnr.training.losses import LOSSES
+from snnr.training.schedule import canonical_schedule
 
 #: data set -> network; any other trains mnist_fc
 NETWORKS = {"fashion-mnist": "csnn", "cifar10": "cifar10_conv"}
@@ -90,6 +91,12 @@ class RunSettings:
     limit_train: int | None = _setting(
         None, "Use the first N training images only.", least=1, default_text="all"
     )
+    schedule: str = _setting(
+        "constant",
+        "Learning rate over the training: a name, or a name with options (cosine:floor=0.01, "
+        "step:factor=0.3,at=0.6/0.9).",
+        names="snnr.training:SCHEDULES", other="snnr.training:canonical_schedule",
+    )  # fmt: skip
     recipe: str | None = None
     data_dir: str | None = None
     device: str = "auto"
@@ -97,6 +104,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "net", canonical(self.net))
+        object.__setattr__(self, "schedule", canonical_schedule(self.schedule))
         for name, table in (("method", METHODS), ("loss", LOSSES)):
             if getattr(self, name) not in table:
                 raise ConfigError(
@@ -189,8 +197,11 @@ def _is_file(dataset: str) -> bool:
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
-    """runs/<dataset>-<method>-prior<value>-seed<n>; a method without a prior leaves that out."""
+    """runs/<dataset>-<method>-prior<value>-target<connectivity>-seed<n>; a method without one of
+    them, and one that is free of a target, leaves it out."""
     dataset, prior = str(config["dataset"]), config.get("prior")
+    target = config.get("target_connectivity")
     name = Path(dataset).stem if _is_file(dataset) else dataset
     middle = "" if prior is None else f"-prior{prior:g}"
+    middle += f"-target{target:g}" if target else ""
     return Path("runs") / f"{name}-{config['method']}{middle}-seed{config['seed']}"

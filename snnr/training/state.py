@@ -14,10 +14,12 @@ from snnr.checkpoint import Checkpoint
 from snnr.checkpoint.layout import (
     COLUMNS,
     LAYER_COLUMNS,
+    SETTINGS,
     generator_state,
     restore_generator,
 )
 from snnr.errors import CheckpointError
+from snnr.optim import Optimizer
 from snnr.tensor import Parameter
 from snnr.training.losses import Tally
 
@@ -45,6 +47,12 @@ def count_changes(before: Alive, now: Alive) -> dict[str, tuple[int, int]]:
     }
 
 
+def moving_settings(optimizer: Optimizer) -> dict[str, float]:
+    """Settings that may be others at each step, as they are now."""
+    now = {name: getattr(optimizer, name) for name in sorted(optimizer.IN_RATES)}
+    return {name: float(v) for name, v in now.items() if isinstance(v, int | float)}
+
+
 class TrainingState:
     """Attributes: `epoch` (completed), `position` (steps done in the current epoch), `seconds` and
     sums of the current epoch (`tally`), `order` of its samples (None between two epochs), `rng`,
@@ -54,7 +62,7 @@ class TrainingState:
     def __init__(self, seed: int, tally: Tally) -> None:
         self.rng = np.random.default_rng(seed)
         self.history: dict[str, Any] = {name: [] for name in COLUMNS}
-        self.history |= {name: {} for name in LAYER_COLUMNS}
+        self.history |= {name: {} for name in (*LAYER_COLUMNS, SETTINGS)}
         self.tally = tally
         self.epoch = 0
         self.position = 0
@@ -108,10 +116,15 @@ class TrainingState:
         return {"trainer": generator_state(self.rng, "trainer"), "progress": progress}
 
     def restore(
-        self, found: Checkpoint, parameters: Iterable[Parameter], batches: int, count: int
+        self,
+        found: Checkpoint,
+        parameters: Iterable[Parameter],
+        batches: int,
+        count: int,
+        settings: Mapping[str, float],
     ) -> None:
         """Be where a checkpoint was made, of a training of `batches` steps per epoch on `count`
-        samples.
+        samples; `settings` are those of `moving_settings`, for older files without a column.
 
         Raises
         ------
@@ -129,6 +142,8 @@ class TrainingState:
             reader.fail("order is not a permutation of the training samples")
         for name, column in self.history.items():
             saved: Any = found.history.get(name)
+            if name == SETTINGS and saved is None:
+                saved = {key: [value] * self.epoch for key, value in settings.items()}
             if type(saved) is not type(column):
                 reader.fail(f"the history has no {name}")
             column.clear()

@@ -24,10 +24,12 @@ from snnr.training.diagnosis import first_not_finite
 from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
 from snnr.training.health import ailments
 from snnr.training.losses import loss_function
-from snnr.training.state import TrainingState
+from snnr.training.schedule import scaled
+from snnr.training.schedule import schedule as read_schedule
+from snnr.training.state import TrainingState, moving_settings
 from snnr.training.step import Step
 
-_SETTINGS = ("batch_size", "epochs", "loss", "augment", "seed")
+_SETTINGS = ("batch_size", "epochs", "loss", "augment", "seed", "schedule")
 
 
 class Trainer:
@@ -43,6 +45,9 @@ class Trainer:
     augment : move training images at random: True takes the data set's kind; or "affine",
         "crop-flip". `Samples` say themselves how they move.
     seed : of the order of the images and of the moves.
+    schedule : of the optimizer's lr: "constant", "cosine" or "step", also with options
+        ("cosine:floor=0.01", see `snnr.training.schedule`). It spans all epochs, so that a
+        training that is resumed with more of them goes on at their place in the longer one.
     callbacks : see `Callback`.
     checkpoint : file that is written after every epoch and when a signal (Ctrl-C, SIGTERM, SIGHUP)
         stops the training; None saves nothing.
@@ -72,7 +77,9 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         config: Mapping[str, Any] | None = None,
+        schedule: str = "constant",
     ) -> None:
+        self._schedule = read_schedule(schedule)
         self.samples = _samples(dataset, augment, network.device)
         count = self.samples.train.count
         _check_whole("batch_size", batch_size)
@@ -93,6 +100,7 @@ class Trainer:
         self.epochs = epochs
         self.loss = loss
         self.seed = seed
+        self.schedule = str(self._schedule)
         self.callbacks = list(callbacks)
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.batches = count // batch_size
@@ -148,8 +156,9 @@ class Trainer:
             **settings,
         )
         trainer.state.restore(
-            found, found.network.parameters(), trainer.batches, samples.train.count
-        )
+            found, found.network.parameters(), trainer.batches, samples.train.count,
+            moving_settings(found.optimizer),
+        )  # fmt: skip
         trainer._saved = True
         return trainer
 
@@ -277,9 +286,16 @@ class Trainer:
         index = order[start : start + self.batch_size]
         batch = self._step.batch(self.samples.train, index, self.state.rng)
         seam = self._seam if has_seam(self.callbacks) else None
-        if not self._step.take(batch, self.samples.y_train[index], seam):
+        with scaled(self.optimizer, self._share(self.position)):
+            fine = self._step.take(batch, self.samples.y_train[index], seam)
+        if not fine:
             raise DivergedError(self._diagnosis(batch))
         self.state.position += 1
+
+    def _share(self, position: int) -> float:
+        """What a step of this epoch takes of the learning rate."""
+        step = self.epoch * self.batches + position
+        return self._schedule.share(step, self.epochs * self.batches)
 
     def _check_finite(self) -> None:
         """Before anything is kept of steps that a device took and nobody looked at."""
@@ -313,6 +329,7 @@ class Trainer:
         changes = self.state.changes(self.network.parameters()).values()
         counted = dict(zip((part.name for part in layers), changes, strict=True))
         neurons = result.activity.neurons.values() if result.activity else ()
+        lr = self.optimizer.lr * self._share(self.batches - 1)
         return {
             "epoch": self.epoch + 1,
             "train_loss": self.mean_loss,
@@ -326,6 +343,7 @@ class Trainer:
             "layer_connectivity": {c.name: c.connectivity for c in layers},
             "firing_rate": {n.name: n.firing_rate for n in neurons},
             "silent": {n.name: n.silent for n in neurons},
+            "settings": {**moving_settings(self.optimizer), "lr": lr},
         }
 
     def _diagnosis(self, batch: Tensor) -> str:
@@ -356,6 +374,11 @@ class Trainer:
 def _samples(dataset: Dataset | Samples, augment: Any, device: str) -> Samples:
     if isinstance(dataset, Dataset):
         return Samples.of(dataset, augment, device)
+    if not isinstance(dataset, Samples):
+        raise ConfigError(
+            f"dataset (a {type(dataset).__name__}) must come from snnr.data.load, which reads "
+            "an .npz or .h5 file of yours too, or be snnr.input.Samples"
+        )
     for source in (dataset.train, dataset.test):
         if source.device != device:
             raise ConfigError(
@@ -392,6 +415,7 @@ def _settings(found: Checkpoint) -> dict[str, Any]:
     CheckpointError : no training can go on from it.
     """
     config = found.config
+    config.setdefault("schedule", "constant")  # which older files do not tell
     missing = [key for key in (*_SETTINGS, "data") if key not in config]
     if found.optimizer is None or missing or "trainer" not in found.rng_state:
         raise CheckpointError(
@@ -399,7 +423,7 @@ def _settings(found: Checkpoint) -> dict[str, Any]:
             "the state that Trainer saves"
         )
     settings = {key: config[key] for key in _SETTINGS}
-    kinds = {"batch_size": int, "epochs": int, "loss": str, "seed": int}
+    kinds = {"batch_size": int, "epochs": int, "loss": str, "seed": int, "schedule": str}
     for key, kind in kinds.items():
         if type(settings[key]) is not kind or (kind is int and settings[key] < 0):
             raise CheckpointError(

@@ -1,0 +1,154 @@
+"""Schedules of the learning rate: what share of it a step takes, by the place of the step in the
+whole training. So nothing has to be kept of them but their text."""
+
+import contextlib
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from snnr.errors import ConfigError
+from snnr.optim import Optimizer
+
+_MAX_TEXT = 200
+
+
+@dataclass(frozen=True)
+class Schedule(ABC):
+    """Base of the schedules; their fields are what a text sets: ``cosine:floor=0.01``.
+
+    Raises
+    ------
+    ConfigError : a value is out of its bounds.
+    """
+
+    NAME: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            if key in ("floor", "factor") and not 0 <= value <= 1:
+                raise ConfigError(f"{key} (={value:g}) of {self.NAME} must lie between 0 and 1")
+
+    @abstractmethod
+    def share(self, step: int, steps: int) -> float:
+        """What step 0, 1, .. of `steps` in all takes of the learning rate: 0 to 1."""
+
+    def __str__(self) -> str:
+        told = [
+            f"{one.name}={_told(value)}"
+            for one in fields(self)
+            if (value := getattr(self, one.name)) != one.default
+        ]
+        return self.NAME + ":" * bool(told) + ",".join(told)
+
+
+class Constant(Schedule):
+    """All of it, as in the paper."""
+
+    NAME = "constant"
+
+    def share(self, step: int, steps: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Half a cosine, step by step, from all of it down to `floor`, without restarts (Loshchilov &
+    Hutter, ICLR 2017, eq. 5)."""
+
+    NAME = "cosine"
+    floor: float = 0.0
+
+    def share(self, step: int, steps: int) -> float:
+        place = min(step / max(steps, 1), 1.0)
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * place)) / 2
+
+
+@dataclass(frozen=True)
+class Stairs(Schedule):
+    """Times `factor` at each of the places `at`, shares of the training."""
+
+    NAME = "step"
+    factor: float = 0.1
+    at: tuple[float, ...] = (0.5, 0.75)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(0 < a < b for a, b in zip(self.at, (*self.at[1:], 1.0), strict=True)):
+            raise ConfigError(
+                f"at (={_told(self.at)}) of step must be shares of the training, each greater than "
+                "the one before it, between 0 and 1"
+            )
+
+    def share(self, step: int, steps: int) -> float:
+        return float(self.factor ** sum(step >= place * steps for place in self.at))
+
+
+#: name -> schedule
+SCHEDULES: dict[str, type[Schedule]] = {kind.NAME: kind for kind in (Constant, Cosine, Stairs)}
+
+
+def schedule(text: str) -> Schedule:
+    """A schedule by name, or by name and options: "cosine", "step:factor=0.3,at=0.6/0.9".
+
+    Raises
+    ------
+    ConfigError : there is no such schedule or option, or a value makes no sense.
+    """
+    if not isinstance(text, str) or len(text) > _MAX_TEXT:
+        raise ConfigError(f"schedule must be a text of at most {_MAX_TEXT} characters")
+    name, colon, inside = (part.strip() for part in text.partition(":"))
+    kind = SCHEDULES.get(name.lower())
+    if kind is None:
+        raise ConfigError(
+            f"unknown schedule {text!r}: expected one of {', '.join(SCHEDULES)}, or one of them "
+            "with options (cosine:floor=0.01, step:factor=0.3,at=0.6/0.9)"
+        )
+    known = {one.name: one.default for one in fields(kind)}
+    given: dict[str, Any] = {}
+    for pair in inside.split(",") if colon else ():
+        key, _, value = (word.strip() for word in pair.partition("="))
+        if key not in known or key in given:
+            listed = ", ".join(f"{k} (default {_told(v)})" for k, v in known.items()) or "none"
+            wrong = f"{key} is given twice" if key in given else f"{pair.strip()!r} is no option"
+            raise ConfigError(f"schedule {text!r}: {wrong} of {kind.NAME}; expected {listed}")
+        given[key] = _numbers(text, key, value, known[key])
+    return kind(**given)
+
+
+def canonical_schedule(text: str) -> str:
+    """The one text of all those that name the same schedule. Raises as `schedule`."""
+    return str(schedule(text))
+
+
+@contextlib.contextmanager
+def scaled(optimizer: Optimizer, share: float) -> Iterator[None]:
+    """The optimizer's lr times `share`; afterwards it is what it was, or what somebody set."""
+    lr = optimizer.lr
+    if share == 1:
+        yield
+        return
+    optimizer.lr = now = lr * share
+    try:
+        yield
+    finally:
+        if optimizer.lr is now:
+            optimizer.lr = lr
+
+
+def _numbers(text: str, key: str, value: str, default: Any) -> Any:
+    """A number, or several with strokes between them, as the default is."""
+    words = value.split("/") if isinstance(default, tuple) else [value]
+    if not all(
+        re.fullmatch(r"\d*\.?\d{1,17}(e-?\d{1,2})?", word.strip(), re.ASCII) for word in words
+    ):
+        kind = "numbers such as 0.5/0.75" if isinstance(default, tuple) else "a number such as 0.01"
+        raise ConfigError(f"schedule {text!r}: {key} (={value!r}) must be {kind}")
+    numbers = tuple(map(float, words))
+    return numbers if isinstance(default, tuple) else numbers[0]
+
+
+def _told(value: Any) -> str:
+    return "/".join(map(repr, value)) if isinstance(value, tuple) else repr(value)
