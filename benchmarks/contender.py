@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from networks import Layer
+from networks import Layer, Work
 from record import Record, sample
 from workload import Array, Workload
 
@@ -20,16 +20,27 @@ def share(x: Array) -> float:
     return float(np.count_nonzero(x)) / x.size
 
 
+def optimizer(method: str, net: snnr.nn.Layer, work: Work) -> snnr.optim.Optimizer:
+    """The method, on the connections that there are; those that rewire do so in no step here."""
+    params = net.parameters()
+    if method == "grad-r":
+        return snnr.optim.GradR(params, lr=work.lr, prior=work.prior, sparsity=work.sparsity)
+    if method == "dense":
+        return snnr.optim.Adam(params, lr=work.lr)
+    kind = snnr.optim.METHODS[method]
+    return kind.restored(params, {"lr": work.lr, "every": 10**9})
+
+
 def nothing() -> None:
     """Nobody looks between the backward pass and the update."""
 
 
 class Snnr:
-    """The network from ``snnr.models``, Grad R from ``snnr.optim``."""
+    """The network from ``snnr.models``, Grad R (or another method) from ``snnr.optim``."""
 
-    notes = "snnr.models, snnr.optim.GradR; dropout with a fixed mask"
+    notes = "snnr.models, snnr.optim; dropout with a fixed mask"
 
-    def __init__(self, load: Workload, device: str) -> None:
+    def __init__(self, load: Workload, device: str, method: str = "grad-r") -> None:
         self.work = load.work
         self.load = load
         self.backend = kernels.backend(device)
@@ -47,11 +58,8 @@ class Snnr:
                 found.fixed_mask = snnr.Tensor(load.mask, device=device)
         for name, value in load.params.items():
             self.params[name].assign(value)
-        work = load.work
-        self.optimizer = snnr.optim.GradR(
-            self.net.parameters(), lr=work.lr, prior=work.prior, sparsity=work.sparsity
-        )
-        for name, theta in load.theta.items():
+        self.optimizer = optimizer(method, self.net, load.work)
+        for name, theta in load.theta.items() if method == "grad-r" else ():
             parameter = self.params[name]
             state = self.optimizer.state[parameter]
             state.assign("theta", theta)
@@ -133,8 +141,8 @@ class OnCard(Snnr):
 
     notes = "snnr.models, snnr.optim.GradR, snnr.training's step; dropout with a fixed mask"
 
-    def __init__(self, load: Workload, device: str) -> None:
-        super().__init__(load, device)
+    def __init__(self, load: Workload, device: str, method: str = "grad-r") -> None:
+        super().__init__(load, device, method)
         from snnr.kernels.cuda.blas import blas
 
         self.notes += "; products by cuBLAS" if blas() else "; products of its own, no cuBLAS"
@@ -167,6 +175,7 @@ class OnCard(Snnr):
         return {"peak": pool().held, "reserved": pool().held}
 
 
-def build(load: Workload, device: str) -> Snnr:
+def build(load: Workload, device: str, method: str = "grad-r") -> Snnr:
     """The contender."""
-    return Snnr(load, device) if kernels.backend(device).host else OnCard(load, device)
+    kind = Snnr if kernels.backend(device).host else OnCard
+    return kind(load, device, method)

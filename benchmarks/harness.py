@@ -219,7 +219,7 @@ def pick(
     chosen: list[tuple[str, str]] = []
     notes: list[str] = []
     for name in names or ["snnr", *DEFAULT[device]]:
-        if name == "snnr":
+        if name.partition("-")[0] == "snnr":
             chosen.append((name, sys.executable))
             continue
         if name not in CONTENDERS:

@@ -19,6 +19,7 @@ from typing import Any
 
 from report import machine
 
+from snnr.errors import SnnrError
 from snnr.metrics import layer_connectivity
 from snnr.training import run_settings, start
 
@@ -93,7 +94,11 @@ def main() -> None:
         if any(one["settings"] == given for one in done):
             continue
         checkpoint = args.checkpoints / f"{number}.h5" if args.checkpoints else None
-        done.append(train(args.dataset, given, checkpoint))
+        try:
+            done.append(train(args.dataset, given, checkpoint))
+        except SnnrError as error:
+            print(f"{command(Path(args.dataset).name, given)}: {error}", flush=True)
+            continue
         last = done[-1]
         print(
             f"{last['command']}: {100 * last['accuracy']:.2f} % at "

@@ -4,6 +4,9 @@
 
 Connectivity: theta is lowered until the wanted share of weights is above zero; the prior is off
 and the learning rate tiny, so that it stays. The first convolution, of few weights, stays whole.
+Beside Grad R, which needs the gradients of all weights, runs a method that asks for those of its
+connections alone (``--method set``), and a dense step with Adam. No step rewires: what that costs
+every so many steps is not in it.
 Density: the BatchNorm shift (or the scale of the weights) is chosen so that every layer fires
 that often. With ``--peer eager`` a dense PyTorch contender runs beside snnr, which shows what
 does not follow sparsity.
@@ -28,6 +31,7 @@ from report import machine, number, summary, table
 
 CONNECTIVITY = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 DENSITY = (0.02, 0.05, 0.1, 0.2, 0.4)
+LABELS = {"snnr": "Grad R", "snnr-set": "SET", "snnr-rigl": "RigL", "snnr-dense": "dense, Adam"}
 STEPS_A_TURN = {"mnist_fc": 20, "csnn": 3, "cifar10_conv": 1}
 
 
@@ -38,6 +42,8 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--work", action="append", choices=list(WORKS), help="default: csnn and mnist_fc")
+    add("--method", action="append", help="beside Grad R, along connectivity; default: set")
+    add("--batch", type=int, help="samples per step instead of the work's")
     add("--peer", action="append", default=[], help="dense contender to run beside snnr")
     add("--peer-python", default=sys.executable, help="interpreter that has the peers")
     add("--rounds", type=int, default=6, help="turns of every point, which alternate")
@@ -49,20 +55,23 @@ def arguments() -> argparse.Namespace:
 
 
 def curve(
-    work: Work, points: list[tuple[float, float]], args: argparse.Namespace, cpus: set[int]
+    work: Work, points: list[tuple[str, float, float]], args: argparse.Namespace, cpus: set[int]
 ) -> list[dict[str, Any]]:
-    """Step times of all contenders at each (density, connectivity), all of them in turns: the
-    machine's speed drifts, and a point is worth what it is beside the others."""
+    """Step times of snnr (by a method's name) and of the peers at each (method, density,
+    connectivity), all of them in turns: the machine's speed drifts, and a point is worth what it is
+    beside the others."""
     # a folder of its own: a dozen workloads are too much for the cache
     folder = tempfile.TemporaryDirectory()
     processes: list[tuple[Process, float, float]] = []
     quiet = Quiet()
     told = []
     try:
-        chosen, notes = pick(["snnr", *args.peer], work.name, args.peer_python)
+        peers, notes = pick(args.peer, work.name, args.peer_python) if args.peer else ([], [])
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-        for density, connectivity in points:
+        for method, density, connectivity in points:
+            mine = "snnr" if method == "grad-r" else f"snnr-{method}"
+            chosen = [(mine, sys.executable), *(peers if method == "grad-r" else [])]
             path = workloads.prepare(work, density, connectivity, Path(folder.name))
             for name, python in chosen:
                 process = Process(name, python, path, cpus)
@@ -102,9 +111,11 @@ def curve(
 
 
 def show(work: Work, along: str, points: list[dict[str, Any]]) -> None:
-    """Print one series as a table."""
+    """Print one series as a table; "faster" is beside the dense step where there is one, else
+    beside the first point of the same contender."""
     rows = []
     first = {p["contender"]: p["median_ms"] for p in reversed(points)}
+    dense = first.get("snnr-dense")
     for p in points:
         fires = p["spikes"].values()
         rows.append(
@@ -115,7 +126,7 @@ def show(work: Work, along: str, points: list[dict[str, Any]]) -> None:
                 f"{100 * min(fires):.0f}-{100 * max(fires):.0f} %",
                 number(p["median_ms"]),
                 f"{number(p['p10_ms'])}-{number(p['p90_ms'])}",
-                f"{first[p['contender']] / p['median_ms']:.2f}x",
+                f"{(dense or first[p['contender']]) / p['median_ms']:.2f}x",
                 "yes" if max(p["cores_used_by_others"].values()) <= 0.1 else "NO",
             ]
         )
@@ -139,14 +150,21 @@ def draw(series: dict[str, dict[str, list[dict[str, Any]]]], path: Path) -> None
     )
     for row, (name, kinds) in zip(axes, series.items(), strict=True):
         for axis, (along, points) in zip(row, kinds.items(), strict=True):
+            ticks: list[float] = []
             for contender in dict.fromkeys(p["contender"] for p in points):
                 mine = [p for p in points if p["contender"] == contender]
                 x = [100 * p[along] for p in mine]
-                axis.plot(x, [p["median_ms"] for p in mine], marker="o", label=contender)
+                y = [p["median_ms"] for p in mine]
+                label = LABELS.get(contender, contender)
+                if len(mine) == 1:
+                    axis.axhline(y[0], linestyle="--", color="grey", label=label)
+                    continue
+                axis.plot(x, y, marker="o", label=label)
                 low, high = ([p[key] for p in mine] for key in ("p10_ms", "p90_ms"))
                 axis.fill_between(x, low, high, alpha=0.2)
+                ticks = max(ticks, x, key=len)
             axis.set(xscale="log", xlabel=f"{along}, %", ylabel="training step, ms", title=name)
-            axis.set_xticks(x, [f"{value:g}" for value in x])
+            axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
             axis.minorticks_off()
             axis.set_ylim(bottom=0)
             axis.legend()
@@ -164,9 +182,12 @@ def main() -> int:
         work = dataclasses.replace(WORKS[name], lr=1e-8, prior=0.0)
         kinds: dict[str, list[dict[str, Any]]] = {"connectivity": [], "density": []}
         series[name] = kinds
-        kinds["connectivity"] = curve(work, [(0.1, c) for c in CONNECTIVITY], args, cpus)
+        if args.batch:
+            work = dataclasses.replace(work, batch=args.batch)
+        along = [(m, 0.1, c) for c in CONNECTIVITY for m in ("grad-r", *(args.method or ["set"]))]
+        kinds["connectivity"] = curve(work, [("dense", 0.1, 1.0), *along], args, cpus)
         show(work, "connectivity", kinds["connectivity"])
-        kinds["density"] = curve(work, [(d, 1.0) for d in DENSITY], args, cpus)
+        kinds["density"] = curve(work, [("grad-r", d, 1.0) for d in DENSITY], args, cpus)
         show(work, "spike density", kinds["density"])
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -72,6 +73,11 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def method_of(name: str) -> str:
+    """The method of a contender of snnr's: "snnr" is Grad R, "snnr-set" is SET."""
+    return name.removeprefix("snnr").removeprefix("-") or "grad-r"
+
+
 def builder(name: str, place: Place) -> Callable[[Workload, str], Contender]:
     """Import the contender's module, settle threads and precision and return its ``build``."""
     if name not in MODULES:
@@ -82,8 +88,8 @@ def builder(name: str, place: Place) -> Callable[[Workload, str], Contender]:
         importlib.import_module("peers.card").settle(place.threads, place.tf32)
     else:
         importlib.import_module("snnr.kernels.threads").set_threads(place.threads)
-    build: Callable[[Workload, str], Contender] = module.build
-    return build
+    build: Callable[..., Contender] = module.build
+    return build if name in MODULES else functools.partial(build, method=method_of(name))
 
 
 def versions(name: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +16,9 @@ COMMANDS = {
     "plot": ("snnr.cli.plot", "Draw the figures of runs and sweeps."),
     "report": ("snnr.cli.report", "One HTML page about runs and sweeps."),
     "eval": ("snnr.cli.eval", "Accuracy, loss, connectivity, firing rates and operations."),
+    "predict": ("snnr.cli.predict", "Label and rates of images."),
     "inspect": ("snnr.cli.inspect", "What is inside a checkpoint, layer by layer."),
+    "export": ("snnr.cli.export", "A network as C, as NIR, or as arrays for scipy."),
     "bench": ("snnr.cli.bench", "Time training and inference on this machine."),
     "data": ("snnr.cli.data", "List, download and check data sets."),
 }
@@ -32,6 +35,16 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(COMMANDS[name][0]).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = get_close_matches(name, COMMANDS, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"There is no command {name!r}.{meant} There are {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -27,8 +27,15 @@ def _dense(**arguments: Any) -> "Evaluation":
     return evaluate(**arguments)
 
 
+def _sparse(**arguments: Any) -> "Evaluation":
+    """The compiled network."""
+    from snnr.cli.sparse import evaluate
+
+    return evaluate(**arguments)
+
+
 #: engine -> function with the arguments of `snnr.training.evaluate`
-ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense}
+ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense, "sparse": _sparse}
 
 
 @click.command(name="eval", short_help="Accuracy, loss, connectivity, rates and operations.")
@@ -41,7 +48,7 @@ ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense}
     type=click.Choice(list(ENGINES)),
     default="dense",
     show_default=True,
-    help="What runs the network.",
+    help="What runs the network: the kernels that train it, or the compiled network.",
 )
 @click.option(
     "--batch-size",
@@ -65,15 +72,23 @@ def command(
     """Run CHECKPOINT (a file, or the folder of a run) on the test images.
 
     Synaptic operations are what an event-driven machine does for one image: a spike meets a
-    connection that survived. Layers with analog input count multiply-accumulates instead.
+    connection that survived. Layers with analog input count multiply-accumulates instead. Beside
+    them stand the figures of NeuroBench 2.3, by its definitions.
 
     \b
     Examples:
       snnr eval runs/mnist-grad-r-prior0.001-seed0
-      snnr eval checkpoint.h5 --json
+      snnr eval checkpoint.h5 --engine sparse --json
     """
     from snnr.cli.progress import Display, Downloads
-    from snnr.cli.results import connections, layer_rows, print_layers, provenance
+    from snnr.cli.results import (
+        connections,
+        counted,
+        layer_rows,
+        neurobench,
+        print_layers,
+        provenance,
+    )
 
     from snnr import data
     from snnr.checkpoint import load, located
@@ -83,6 +98,10 @@ def command(
     from snnr.training.health import ailments, row_of
 
     path = located(checkpoint)
+    if engine == "sparse":
+        if device == "cuda":
+            raise ConfigError("--engine sparse runs on the CPU: leave out --device cuda")
+        device = "cpu"
     found = load(path, settle(device, threads, quiet), with_optimizer=False)
     config = found.config
     name = dataset or config.get("dataset")
@@ -147,6 +166,7 @@ def command(
                 "multiply_accumulates": activity.macs,
                 "layer_synaptic_operations": activity.synaptic_operations,
                 "layer_multiply_accumulates": activity.multiply_accumulates,
+                "neurobench": neurobench(found.network, activity),
                 "warnings": warnings,
             }
         )
@@ -158,6 +178,7 @@ def command(
             ("connectivity", connections(layers)),
             ("operations", f"{activity.sops:,.0f} synaptic, {activity.macs:,.0f} "
                            "multiply-accumulates per image"),
+            *counted(found.network, activity),
             ("speed", f"{result.images / result.seconds:,.0f} images per second ({engine})"),
         ]
     )  # fmt: skip

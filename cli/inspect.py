@@ -27,7 +27,10 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
     Example:
       snnr inspect runs/mnist-grad-r-prior0.001-seed0
     """
+    from snnr.cli.results import footprints
+
     from snnr.checkpoint import load, located
+    from snnr.metrics import footprint, sparse_footprint
     from snnr.training.settings import method_options
 
     path = located(checkpoint)
@@ -48,6 +51,8 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
         "weights": total,
         "nonzero": nonzero,
         "connectivity": nonzero / max(total, 1),
+        "footprint": footprint(found.network),
+        "sparse_footprint": sparse_footprint(found.network),
         **{key: found.config.get(key) for key in ("dataset", "net", "method", *method_options())},
     }
     if as_json:
@@ -63,6 +68,7 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
                 "connectivity",
                 f"{percent(about['connectivity'])} ({nonzero:,} of {total:,} weights)",
             ),
+            ("footprint", footprints(found.network)),
         ]
     )
     click.echo()

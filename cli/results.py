@@ -5,7 +5,14 @@ from typing import Any
 
 from snnr.cli.common import percent, print_table
 
-from snnr.metrics import driven_neurons, layer_connectivity
+from snnr.activity import Activity
+from snnr.metrics import (
+    connectivity,
+    driven_neurons,
+    footprint,
+    layer_connectivity,
+    sparse_footprint,
+)
 from snnr.nn import Layer
 from snnr.training.settings import method_options
 
@@ -53,6 +60,45 @@ def connections(layers: list[dict[str, Any]]) -> str:
     nonzero = sum(layer["nonzero"] for layer in layers)
     weights = sum(layer["weights"] for layer in layers)
     return f"{percent(nonzero / max(weights, 1))} ({nonzero:,} of {weights:,} weights)"
+
+
+def neurobench(network: Layer, activity: Activity) -> dict[str, Any]:
+    """NeuroBench's metrics by its names, per image; what was not counted is None."""
+    operations = None
+    if activity.dense_operations:
+        operations = {
+            "Effective_MACs": sum(activity.effective_macs.values()),
+            "Effective_ACs": sum(activity.effective_acs.values()),
+            "Dense": sum(activity.dense_operations.values()),
+        }
+    return {
+        "Footprint": footprint(network),
+        "SparseFootprint": sparse_footprint(network),
+        "ConnectionSparsity": 1 - connectivity(network),
+        "ActivationSparsity": activity.activation_sparsity,
+        "SynapticOperations": operations,
+        "EnergyJoules": activity.energy if operations else None,
+    }
+
+
+def counted(network: Layer, activity: Activity) -> list[tuple[str, str]]:
+    """The same for people, in lines of `print_pairs`."""
+    told = neurobench(network, activity)
+    lines = [("footprint", footprints(network))]
+    lines.append(("activations", f"{percent(told['ActivationSparsity'])} are 0"))
+    operations = told["SynapticOperations"]
+    if operations is not None:
+        lines += [
+            ("effective", f"{operations['Effective_ACs']:,.0f} ACs and "
+             f"{operations['Effective_MACs']:,.0f} MACs of {operations['Dense']:,.0f} dense"),
+            ("energy", f"{1e6 * told['EnergyJoules']:.3g} uJ per image for these (45 nm)"),
+        ]  # fmt: skip
+    return lines
+
+
+def footprints(network: Layer) -> str:
+    """Dense, and with weights as CSR."""
+    return f"{footprint(network):,} bytes, {sparse_footprint(network):,} with sparse weights"
 
 
 def provenance(config: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,9 +21,23 @@ from snnr.errors import (
 )
 
 if TYPE_CHECKING:
-    from snnr import activity, data, functional, input, metrics, models, nn, optim, surrogate
+    from snnr import (
+        activity,
+        data,
+        export,
+        functional,
+        input,
+        metrics,
+        models,
+        nn,
+        optim,
+        sparse,
+        surrogate,
+    )
     from snnr.checkpoint import load, save
+    from snnr.export import load_nir, load_weights
     from snnr.gradient_check import gradcheck
+    from snnr.sparse import compile
     from snnr.tensor import Buffer, Function, Parameter, Tensor, no_grad
     from snnr.training import Callback, Trainer
 
@@ -41,9 +55,13 @@ _LAZY = {
     "Trainer": "snnr.training",
     "save": "snnr.checkpoint",
     "load": "snnr.checkpoint",
+    "load_nir": "snnr.export",
+    "load_weights": "snnr.export",
+    "compile": "snnr.sparse",
 }
 _MODULES = (
-    "activity", "data", "functional", "input", "metrics", "models", "nn", "optim", "surrogate",
+    "activity", "data", "export", "functional", "input", "metrics", "models", "nn", "optim",
+    "sparse", "surrogate",
 )  # fmt: skip
 
 
@@ -94,16 +112,21 @@ __all__ = [
     "Tensor",
     "Trainer",
     "activity",
+    "compile",
     "data",
+    "export",
     "functional",
     "gradcheck",
     "input",
     "load",
+    "load_nir",
+    "load_weights",
     "metrics",
     "models",
     "nn",
     "no_grad",
     "optim",
     "save",
+    "sparse",
     "surrogate",
 ]

@@ -56,6 +56,11 @@ def gradcheck(
             raise ConfigError(f"{name} (={value}) must be greater than {least}")
     if atol is not None and not atol >= 0:
         raise ConfigError(f"atol (={atol}) must be at least 0")
+    if isinstance(inputs, Tensor | np.ndarray):
+        raise ShapeError(
+            f"inputs ({type(inputs).__name__} {list(inputs.shape)}) must be a list, as f gets one: "
+            "gradcheck(lambda xs: layer(xs[0]), [x])"
+        )
     given = [_checked(i, value) for i, value in enumerate(inputs)]
     if not given:
         raise ShapeError("gradcheck needs at least one input, got an empty list")
@@ -96,7 +101,9 @@ def gradcheck(
                     f"gradient of input {i} (shape {array.shape}) is wrong: analytic "
                     f"{analytic:.12g}, numeric {numeric:.12g} along a direction of length 1, "
                     f"relative error {error:.3g} exceeds rtol (={rtol:g}) in projection "
-                    f"{projection + 1} of {projections}" + _doubt(quotients, scale, rtol)
+                    f"{projection + 1} of {projections}"
+                    + _doubt(quotients, scale, rtol)
+                    + _detached(f(_tensors(given, inputs)))
                 )
             worst = max(worst, error)
     return worst
@@ -184,3 +191,24 @@ def _doubt(quotients: list[float], scale: float, rtol: float) -> str:
         f". The differences do not converge (two steps differ by {gap:.3g}): f may have a kink or "
         "step nearby, or eps may be too large"
     )
+
+
+def _detached(y: Tensor) -> str:
+    """Names the usual reason for a gradient that looks wrong and is meant so."""
+    seen: set[Any] = set()
+    nodes = [y.node]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        neuron = getattr(node, "neuron", None)
+        if neuron is not None and neuron.detach and getattr(node, "held_spikes", None) is None:
+            return (
+                ". There are neurons with detach_reset=True in f (the default): their backward "
+                "pass leaves out the reset on purpose, and differences of the forward pass do "
+                "not. Make them with detach_reset=False, or hold the spikes of the reset "
+                "(`held` of snnr.functional.spiking)"
+            )
+        nodes += [one.node for one in node.tensors() if one is not None]
+    return ""

@@ -4,6 +4,11 @@ Definitions
 -----------
 connectivity : nonzero / all prunable weights (parameters of role "weight"); zero means exactly 0.
 unreached : a neuron (for a convolution an output channel) that no surviving connection leads to.
+connection sparsity : 1 - connectivity.
+footprint : bytes of all parameters and buffers, zeros too, as NeuroBench 2.3 counts them; pruning
+    does not lower it. PyTorch keeps a counter of 8 bytes in each BatchNorm, which is counted too.
+sparse footprint : the same with weights as CSR: values, columns and row starts, integers of the
+    smallest unsigned type that holds them.
 unused : an input (for a convolution an input channel) that no surviving connection leaves.
 """
 
@@ -13,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.nn import IF, Layer
+from snnr.nn import IF, BatchNorm1d, BatchNorm2d, Layer
 from snnr.nn.stages import chain
 from snnr.tensor import Parameter
 
@@ -66,6 +71,31 @@ def connectivity(network: Layer) -> float:
     """Nonzero / all prunable weights of a network, 0..1."""
     layers = layer_connectivity(network)
     return sum(part.nonzero for part in layers) / max(sum(part.weights for part in layers), 1)
+
+
+def footprint(network: Layer) -> int:
+    """Bytes of all parameters and buffers, zeros too."""
+    total = 0
+    for layer in network.layers():
+        total += sum(array.memory.nbytes for array in layer.arrays().values())
+        total += 8 * isinstance(layer, BatchNorm1d | BatchNorm2d)
+    return total
+
+
+def sparse_footprint(network: Layer) -> int:
+    """Bytes with every weight as CSR, one row for each output."""
+    total = footprint(network)
+    for layer in weight_layers(network):
+        for p in _weights(layer):
+            outputs, inputs, count = p.shape[0], p.size // max(p.shape[0], 1), nonzero(p)
+            index = count * _bytes(inputs - 1) + (outputs + 1) * _bytes(count)
+            total += count * p.memory.dtype.itemsize + index - p.memory.nbytes
+    return total
+
+
+def _bytes(largest: int) -> int:
+    """Of the smallest unsigned integer that holds it."""
+    return int(np.min_scalar_type(max(largest, 0)).itemsize)
 
 
 def driven_neurons(network: Layer) -> dict[str, str]:

@@ -207,7 +207,7 @@ def load() -> Backend:
 
     functions |= {
         "empty": empty, "zeros": zeros, "copy_in": copy_in, "copy_out": copy_out, "write": write,
-        "record": record, "reconsider": reconsider,
+        "record": record, "reconsider": reconsider, "packed_gradient": lambda w, hints: None,
     }  # fmt: skip
     for name in ("linear", "linear_input_grad", "conv2d", "conv2d_input_grad"):
         functions[name] = of_kept_weight(name, 1)

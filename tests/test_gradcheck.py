@@ -6,6 +6,7 @@ import pytest
 from snnr import functional as F
 from snnr.errors import ConfigError, ShapeError, SnnrError
 from snnr.gradient_check import GradientError, gradcheck
+from snnr.kernels.rules import lif_neuron
 from snnr.tensor import Function, Tensor
 
 GENERATOR = np.random.default_rng(0)
@@ -220,3 +221,26 @@ def test_large_smooth_network_of_neurons():
 
     x = 1 + GENERATOR.standard_normal((8, 10, 25))
     assert gradcheck(f, [Tensor(x, timesteps=8, device="reference")]) < 1e-7
+
+
+def test_a_reset_that_is_left_out_on_purpose_is_named():
+    x = 2 * np.random.default_rng(3).standard_normal((4, 2, 5))
+    detached = lif_neuron(smooth=True)
+    with pytest.raises(GradientError, match="detach_reset=True in f"):
+        gradcheck(lambda xs: F.spiking(xs[0], detached), [Tensor(x, timesteps=4)])
+    gradcheck(
+        lambda xs: F.spiking(xs[0], lif_neuron(smooth=True, detach_reset=False)),
+        [Tensor(x, timesteps=4)],
+    )
+
+
+def test_another_wrong_gradient_is_not_blamed_on_the_reset():
+    with pytest.raises(GradientError) as caught:
+        gradcheck(wrong(one_entry), [X, Y])
+    assert "detach_reset" not in str(caught.value)
+
+
+@pytest.mark.parametrize("inputs", [X, Tensor(X)])
+def test_inputs_are_a_list(inputs):
+    with pytest.raises(ShapeError, match=r"must be a list.*\[x\]"):
+        gradcheck(lambda xs: xs, inputs)

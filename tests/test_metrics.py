@@ -103,6 +103,54 @@ def test_average_pooling_makes_the_input_analog_at_every_step() -> None:
     assert counter.result().multiply_accumulates == {"3_linear": 4 * 3 * 7}
 
 
+def test_steps_of_zeros_and_ones_are_accumulated_and_others_multiplied() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding=1, bias=False, rng=0), nn.LIF())
+    net[0].weight.data[1, 0, 0] = 0
+    generator = np.random.default_rng(1)
+    images = generator.integers(-1, 2, (3, 4, 1, 5, 6)).astype(np.float32)
+    images[1, 2, 0, 0, 0] = 0.5
+    counter = ActivityCounter(net)
+    for part in (images[:, :2], images[:, 2:]):
+        with counter.watching():
+            net(snnr.Tensor(part, timesteps=3))
+    alive = np.pad((net[0].weight.data != 0).astype(int), 0)
+    padded = np.pad(images != 0, [(0, 0)] * 3 + [(1, 1)] * 2)[:, :, 0].astype(int)
+    expected = np.zeros((3, 4))
+    for y in range(3):
+        for x in range(3):
+            window = padded[:, :, 2 * y : 2 * y + 3, 2 * x : 2 * x + 3]
+            expected += np.einsum("tnij,oij->tn", window, alive[:, 0])
+    result = counter.result()
+    # the odd value makes multiplications of what its batch has in its step
+    assert result.effective_macs == {"0_conv2d": expected[1, 2:].sum() / 4}
+    assert result.effective_acs == {"0_conv2d": (expected.sum() - expected[1, 2:].sum()) / 4}
+    assert result.dense_operations == {"0_conv2d": 3 * 2 * (2 + 3 + 2) * (2 + 3 + 3)}
+    picojoules = 4.6 * expected[1, 2:].sum() / 4 + 0.9 * result.effective_acs["0_conv2d"]
+    assert result.energy == pytest.approx(1e-12 * picojoules)
+
+
+def test_a_static_image_counts_at_every_step() -> None:
+    net = nn.Sequential(nn.Linear(3, 2, bias=False, rng=0), nn.LIF(), T=5)
+    net[0].weight.data[0, 1] = 0
+    for kind, key in ((np.float32, "effective_macs"), (np.uint8, "effective_acs")):
+        counter = ActivityCounter(net)
+        with counter.watching():
+            net(snnr.Tensor(np.array([[1, 1, 0]], kind) * kind(3 if kind is np.float32 else 1)))
+        result = counter.result()
+        assert getattr(result, key) == {"0_linear": 5 * 3}
+        assert result.dense_operations == {"0_linear": 5 * 6}
+
+
+def test_pruning_lowers_the_sparse_footprint_alone() -> None:
+    net = nn.Sequential(nn.Linear(300, 4, rng=0), nn.BatchNorm1d(4), nn.LIF(), T=2)
+    rest = 4 * 4 + 4 * 4 * 4 + 8  # bias; scale, shift, mean, variance; PyTorch's counter
+    assert metrics.footprint(net) == 4 * 1200 + rest
+    assert metrics.sparse_footprint(net) == 1200 * (4 + 2) + 5 * 2 + rest
+    net[0].weight.data[:, 7:] = 0
+    assert metrics.footprint(net) == 4 * 1200 + rest
+    assert metrics.sparse_footprint(net) == 28 * (4 + 2) + 5 * 1 + rest
+
+
 def test_connectivity_and_dead_neurons() -> None:
     net = nn.Sequential(nn.Conv2d(2, 3, 3, rng=0), nn.BatchNorm2d(3), nn.Flatten(), nn.LIF(), T=1)
     conv = net[0]

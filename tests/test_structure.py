@@ -47,6 +47,7 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.sparse",),
     ("snnr.export",),
     ("snnr.cli",),
+    ("snnr.__main__",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
@@ -58,6 +59,7 @@ RUNTIME = {"numpy", "numba", "llvmlite", "scipy", "h5py"}
 ONLY = {
     "click": ("snnr.cli", True),
     "matplotlib": ("snnr.figures", False),
+    "PIL": ("snnr.cli", False),
     "nir": ("snnr.export", False),
     "distributed": ("snnr.sweep", False),
     "optuna": ("snnr.sweep", False),

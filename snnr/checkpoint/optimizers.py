@@ -75,7 +75,7 @@ def read_optimizer(source: Source, network: Sequential) -> Optimizer:
         kind.SETTINGS(**settings)
     except ConfigError as error:
         source.fail("/optimizer", f"has settings that make no sense: {error}")
-    optimizer = kind(params, **settings)
+    optimizer = kind.restored(params, settings)
     optimizer.step_count = layout.read_natural(source, group, "step")
     for name in kind.NUMBERS:
         number = source.attribute(group, name, float, required=False)

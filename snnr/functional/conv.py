@@ -5,7 +5,7 @@ from typing import Any
 
 from snnr.errors import ShapeError
 from snnr.functional.arithmetic import converted, laid_out, rows_of
-from snnr.functional.linear import fitting_bias, hints_of
+from snnr.functional.linear import fitting_bias, hints_of, keep_wanted, room_for_gradient
 from snnr.kernels import Hints, Memory, Pair
 from snnr.layout import Layout
 from snnr.tensor import Function, Tensor
@@ -26,6 +26,7 @@ class Conv2d(Function):
         lead, pixels = self.x_shape[:-3], self.x_shape[-3:]
         self.images = x.memory.reshape((prod(lead), *pixels))
         self.weight = weight.memory
+        self.parameter = weight
         size = output_size(pixels[:2], self.weight.shape[:2], self.stride, self.padding)
         channels = self.weight.shape[3]
         out = self.backend.empty((self.images.shape[0], *size, channels), weight.dtype)
@@ -40,8 +41,9 @@ class Conv2d(Function):
         dy = grad.reshape((self.images.shape[0], *grad.shape[-3:]))
         dx = dw = db = None
         if self.needs[1]:
-            dw = backend.empty(self.weight.shape, dy.dtype)
+            dw = room_for_gradient(self.parameter, self.hints)
             backend.conv2d_weight_grad(self.images, dy, self.stride, self.padding, dw, self.hints)
+            keep_wanted(self.parameter, dw)
         if self.needs[2]:
             db = backend.empty(dy.shape[-1], dy.dtype)
             backend.bias_grad(rows_of(dy), db)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from snnr.errors import DeviceError, ShapeError
 from snnr.functional.arithmetic import converted, laid_out, rows_of
-from snnr.kernels import Hints, Memory
+from snnr.kernels import Hints, Memory, Packed
 from snnr.layout import Layout
 from snnr.tensor import Function, Parameter, Tensor
 
@@ -34,6 +34,7 @@ class Linear(Function):
             )  # fmt: skip
             self.rows = masked
         self.weight = weight.memory
+        self.parameter = weight
         outputs = self.weight.shape[1]
         out = self.backend.empty((self.rows.shape[0], outputs), weight.dtype)
         self.backend.linear(
@@ -47,8 +48,9 @@ class Linear(Function):
         dy = rows_of(grad)
         dx = dw = db = None
         if self.needs[1]:
-            dw = backend.empty(self.weight.shape, dy.dtype)
+            dw = room_for_gradient(self.parameter, self.hints)
             backend.linear_weight_grad(self.rows, dy, dw, self.factor, self.hints)
+            keep_wanted(self.parameter, dw)
         if self.needs[2]:
             db = backend.empty(dy.shape[1], dy.dtype)
             backend.bias_grad(dy, db)
@@ -62,6 +64,23 @@ class Linear(Function):
 def hints_of(weight: Tensor) -> Hints:
     """What a parameter knows of itself; nothing of any other tensor."""
     return weight.hints() if isinstance(weight, Parameter) else Hints()
+
+
+def room_for_gradient(weight: Tensor, hints: Hints) -> Memory:
+    """Memory for the gradient of a weight, packed where no more is wanted."""
+    packed = None
+    if isinstance(weight, Parameter) and weight.gradient == "survivors":
+        packed = weight.backend.packed_gradient(weight.memory, hints)
+    return weight.backend.empty(weight.memory.shape, weight.dtype) if packed is None else packed
+
+
+def keep_wanted(weight: Tensor, gradient: Memory) -> None:
+    """What is not wanted is 0, also where a host made all of the gradient. A device leaves it to
+    who looks (`Optimizer.narrow`): its recorded steps would gain nothing."""
+    if isinstance(gradient, Packed) or not isinstance(weight, Parameter):
+        return
+    if weight.gradient == "survivors" and weight.backend.host and weight.connectivity < 1:
+        weight.backend.keep_survivors(weight.memory, gradient)
 
 
 def fitting_bias(name: str, bias: Tensor | None, weight: Tensor) -> Tensor | None:

@@ -4,8 +4,6 @@ Every backend offers the operations of `backend.Backend`; an unknown device or o
 and never a silent fallback.
 """
 
-import importlib
-import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from snnr.kernels.backend import (
     Backend,
     Hints,
     Memory,
+    Packed,
     Pair,
     assemble,
     philox_blocks,
@@ -46,32 +45,11 @@ def _cuda() -> Backend:
             "device 'cuda' needs the package numba-cuda, which is not installed: pip install "
             "'snnr[cuda]', or use device='cpu' (or 'auto')"
         )
-    _check_numba_cuda()
     from snnr.kernels import cuda
     from snnr.kernels.cuda import device
 
     device.machine()
     return assemble("cuda", False, cuda.OPERATIONS)
-
-
-def _check_numba_cuda() -> None:
-    """Refuse a numba-cuda that does not load: beside a NumPy that is too new for it, its import
-    ends in an AttributeError.
-
-    Raises
-    ------
-    DeviceError : it does not.
-    """
-    try:
-        importlib.import_module("numba.cuda")
-    except Exception as error:
-        installed = importlib.metadata.version
-        raise DeviceError(
-            f"device 'cuda' cannot load numba-cuda {installed('numba-cuda')} beside numpy "
-            f"{installed('numpy')} and numba {installed('numba')} ({type(error).__name__}: "
-            f"{error}): install versions that fit each other with pip install 'snnr[cuda]', or "
-            "use device='cpu'"
-        ) from error
 
 
 _loaders: dict[str, Loader] = {"cpu": _cpu, "reference": _reference, "cuda": _cuda}
@@ -149,6 +127,7 @@ __all__ = [
     "Hints",
     "Loader",
     "Memory",
+    "Packed",
     "Pair",
     "assemble",
     "backend",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from snnr.errors import DeviceError
-from snnr.kernels.operations import Hints, Memory, Operations, Pair
+from snnr.kernels.operations import Hints, Memory, Operations, Packed, Pair
 
 
 class Backend(Operations, Protocol):
@@ -38,7 +38,7 @@ class Backend(Operations, Protocol):
         """out = the values of a host array of its shape, converted."""
 
     def copy(self, x: Memory, out: Memory) -> None:
-        """out = x, converted to the dtype of out."""
+        """out = x, converted to the dtype of out; of what is packed, the whole."""
 
     def fill(self, out: Memory, value: float) -> None:
         """out = value everywhere."""
@@ -79,6 +79,14 @@ OPERATIONS: tuple[str, ...] = (*_functions(Backend), *_functions(Operations))
 def philox_blocks(size: int) -> int:
     """By how much a counter moves on when `size` words have been drawn."""
     return -(-size // 4)
+
+
+def digit(bins: NDArray[np.int64], rank: int) -> tuple[int, int]:
+    """The digit of the entry of this rank, from 1, where bins[d] entries have digit d and small
+    digits come first; and its rank among those that have it."""
+    before = np.cumsum(bins) - bins
+    found = int(np.searchsorted(before, rank) - 1)
+    return found, rank - int(before[found])
 
 
 class _Assembled:
@@ -125,7 +133,9 @@ __all__ = [
     "Hints",
     "Memory",
     "Operations",
+    "Packed",
     "Pair",
     "assemble",
+    "digit",
     "philox_blocks",
 ]

@@ -1,11 +1,13 @@
 """The one way snnr compiles a kernel: `numba.njit` with the on-disk cache of `cache`.
 
-A function that is compiled here may use what stands in its own file, in `rules` and in `cpu`:
+A function that is compiled here may use what stands in its own folder, in `rules` and in `cpu`:
 these are what the cache watches for changes.
 """
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -15,6 +17,18 @@ from snnr.kernels.cache import cache_folder, cache_for
 
 _FOLDER = cache_folder()
 threads.settle()
+
+
+@lru_cache
+def _beside(folder: Path) -> str:
+    """Hash of the sources in a folder outside of `kernels`, which the cache's folder is not named
+    after; empty for one inside."""
+    if folder.is_relative_to(Path(__file__).parent) or not folder.is_dir():
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def jit(
@@ -29,9 +43,10 @@ def jit(
     """
     flags = sorted(fastmath) if isinstance(fastmath, set) else fastmath
     chosen = repr((parallel, flags, sorted(options.items())))
-    variant = hashlib.sha256(chosen.encode()).hexdigest()[:8]
 
     def decorate(function: Callable[..., Any]) -> Any:
+        beside = _beside(Path(function.__code__.co_filename).parent)
+        variant = hashlib.sha256(f"{chosen}{beside}".encode()).hexdigest()[:8]
         compiled = numba.njit(
             function,
             parallel=parallel,

@@ -33,8 +33,9 @@ class Hints:
 
     connectivity : share of the weights that are not zero.
     call : what the forward pass leaves for the backward pass of the same input.
-    weight : what is kept with the weight from call to call, valid for `version` of its values
-        (None: nothing may be kept).
+    weight : what is kept with the weight from call to call, valid for `version` of its values, or
+        for `pattern`, which of them are not zero (None: nothing may be kept; a pattern of None
+        changes with the version).
     needed : uint8 ``[N, K]``, the entries of an input gradient that are not thrown away afterwards,
         the same for every time step (None: all).
     """
@@ -43,7 +44,27 @@ class Hints:
     call: dict[str, Any] = field(default_factory=dict)
     weight: dict[str, Any] | None = None
     version: int = 0
+    pattern: int | None = None
     needed: Memory | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """The gradient of a weight where that is not zero; elsewhere it is taken for zero.
+
+    values : memory of few entries, in the backend's order.
+    pattern : the backend's list of where they belong.
+    shape : of the weight's memory.
+    """
+
+    values: Memory
+    pattern: Any
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> Any:
+        """Of the values."""
+        return self.values.dtype
 
 
 class Operations(Protocol):
@@ -116,7 +137,7 @@ class Operations(Protocol):
     def linear_weight_grad(
         self, x: Memory, dy: Memory, dw: Memory, scale: float = 1.0, hints: Hints | None = None,
     ) -> None:  # fmt: skip
-        """dw[K, O] = scale * x[R, K].T @ dy[R, O]."""
+        """dw[K, O] = scale * x[R, K].T @ dy[R, O]; a packed dw is that where w is not zero."""
 
     def bias_grad(self, dy: Memory, db: Memory) -> None:
         """db[O] = column sums of dy[R, O]."""
@@ -138,7 +159,17 @@ class Operations(Protocol):
         self, x: Memory, dy: Memory, stride: Pair, padding: Pair, dw: Memory,
         hints: Hints | None = None,
     ) -> None:  # fmt: skip
-        """dw[kh, kw, C, O] from x[N, H, W, C] and dy[N, H', W', O]."""
+        """dw[kh, kw, C, O] from x[N, H, W, C] and dy[N, H', W', O]; or packed."""
+
+    # Gradients of the surviving weights alone
+
+    def packed_gradient(self, w: Memory, hints: Hints) -> Packed | None:
+        """Room for the gradient of w where it is not zero now, to be given as `dw` to the products
+        above; None where the backend rather makes all of it. `copy` makes a whole of it, in which
+        the rest is 0, and `all_finite` takes it as it is."""
+
+    def keep_survivors(self, w: Memory, x: Memory) -> None:
+        """x = 0 where w is 0, both of one shape."""
 
     # BatchNorm (Ioffe & Szegedy, ICML 2015)
 
@@ -273,6 +304,11 @@ class Operations(Protocol):
     def count_spikes(self, spikes: Memory, count: Memory) -> None:
         """Adds to count[M], int64, the spikes of each neuron in spikes[R, M]."""
 
+    def count_present(self, x: Memory, count: Memory, graded: Memory) -> None:
+        """Adds to count[T, M], int64, the entries of each column of x[T, R, M], float, that are not
+        0; graded[t], uint8, becomes 1 if x[t] has one that is neither -1, 0 nor 1, and stays what
+        it was if not."""
+
     def count_nonzero(self, x: Memory, count: Memory) -> None:
         """count[0], int64 = how many entries of x are not zero."""
 
@@ -310,6 +346,87 @@ class Operations(Protocol):
     ) -> None:  # fmt: skip
         """theta -= step_size*sign*g + step_size*prior*signum(theta - mu), then as
         `grad_r_step`."""
+
+    # Weights of which few are there: w is not 0 where there is a connection. counts as above, and
+    # counts[0] is trusted on entry. A connection that gets no value of its own weighs
+    # `rules.TINY`. Magnitudes are ordered as their bits are: NaN is the largest; of equal ones the
+    # first in memory goes before.
+
+    def masked_adam_step(
+        self, w: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int, beta1: float,
+        beta2: float, eps: float, counts: Memory, hints: Hints | None = None,
+    ) -> None:  # fmt: skip
+        """`adam_step` where w is not 0; elsewhere nothing is read of g, m and v. A weight that
+        would become 0 becomes TINY with the sign it had: the connections stay the same. g may be
+        packed. `hints` are those of the weight after the step."""
+
+    def forget_absent(self, w: Memory, m: Memory, v: Memory) -> None:
+        """m = v = 0 where w is 0."""
+
+    def replace_connected(self, w: Memory, values: Memory) -> None:
+        """w = values where w is not 0, or TINY with the sign of w where values is 0."""
+
+    def count_magnitudes(self, w: Memory, level: int, prefix: int, bins: Memory) -> None:
+        """bins[d], int64 [65536] = entries of w whose digit number `level` is d and whose digits
+        before it are those of `prefix`. The digits of an entry are the bits of |w|, each inverted
+        but the sign's, 16 at a time from the top: large entries have small digits."""
+
+    def keep_largest(self, w: Memory, keep: int, counts: Memory) -> None:
+        """w = 0 but for the `keep` entries (all, if there are fewer) of the largest |w|."""
+
+    def grow_random(
+        self, w: Memory, total: int, key: int, rates: Memory, row: int, counts: Memory,
+        sign: Memory | None = None,
+    ) -> None:  # fmt: skip
+        """Random entries that are 0 become TINY, until counts[0] is `total`, at most the size of w,
+        which is below 2**32. Their sign is that of `sign`, int8, or random.
+
+        Draws 0, 1, ... are made one after the other; one that is no 0 any more is passed over. Draw
+        i has words 2*(i % 2) and the next, high and low, of the Philox block with the counter (i //
+        2, rates[row, 2]) and the key: their `rules.place`; the sign is + where low is odd.
+        """
+
+    def grow_largest(self, w: Memory, g: Memory, total: int, counts: Memory) -> None:
+        """The entries that are 0 with the largest |g| become TINY with the sign of -g (+ where g is
+        0 or NaN), until counts[0] is `total`, at most the size of w."""
+
+    # Deep R and STDS. rates[row, 2:] is n and lr for Deep R, where n counts the steps of the
+    # parameter, and the threshold d for STDS. noise[i] of step n is standard normal: block i // 4
+    # of four Philox words has the counter (i // 4, n); `rules.gaussians` makes the numbers of the
+    # first two elements of a block from its first two words, those of the others from the others.
+    # temperature*sqrt(lr)*noise is made in float64, and then rounded.
+
+    def deep_r_believe(self, w: Memory, sign: Memory) -> None:
+        """sign int8 = that of w, kept where w is 0."""
+
+    def deep_r_step(
+        self, w: Memory, sign: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int,
+        beta1: float, beta2: float, eps: float, l1: float, temperature: float, lost: float,
+        key: int, counts: Memory,
+    ) -> None:  # fmt: skip
+        """Bellec et al., ICLR 2018. Where w is not 0: theta = |w| - sign*Adam - lr*l1 +
+        temperature*sqrt(lr)*noise, then w = sign*theta; where theta is not above 0, w = sign*`lost`
+        and m = v = 0. Elsewhere nothing is read of g, m and v. `grow_random` may follow."""
+
+    def soft_deep_r_step(
+        self, w: Memory, theta: Memory, sign: Memory, g: Memory, m: Memory, v: Memory,
+        rates: Memory, row: int, beta1: float, beta2: float, eps: float, l1: float,
+        temperature: float, lowest: float, key: int, counts: Memory,
+    ) -> None:  # fmt: skip
+        """The same, soft. Where theta > 0: theta -= sign*Adam + lr*l1; everywhere: theta +=
+        temperature*sqrt(lr)*noise, and no less than `lowest`; then w = sign*max(theta, 0). g is not
+        looked at where theta <= 0 before the step, m and v become 0 where it is so afterwards."""
+
+    def stds_believe(self, w: Memory, theta: Memory, d: float) -> None:
+        """Where a weight was set by hand, so that it is not sign(theta)*max(|theta| - d, 0): theta
+        = w + sign(w)*d, with sign(0) = 0."""
+
+    def stds_step(
+        self, w: Memory, theta: Memory, g: Memory, m: Memory, v: Memory, rates: Memory, row: int,
+        beta1: float, beta2: float, eps: float, counts: Memory,
+    ) -> None:  # fmt: skip
+        """Chen et al., ICML 2022; the row goes on with d. theta -= Adam, then w =
+        sign(theta)*max(|theta| - d, 0)."""
 
     # Input: images uint8 or float32 [M, C, H, W] in memory, index int64 [N], mean and std float32
     # [C], out float32 [N, H, W, C]

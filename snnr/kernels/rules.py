@@ -1,4 +1,4 @@
-"""The scalar equations of snnr, written once: neuron, surrogates, Adam and Grad R.
+"""The scalar equations of snnr, written once: neuron, surrogates, optimizers, noise.
 
 Every rule is a plain function of scalars with no calls outside `math` and no calls to other rules,
 so that the same source compiles for the CPU (`jit()(rules.charge)`) and for CUDA
@@ -24,6 +24,10 @@ _FOUR: Any = np.int8(4)
 
 _WORD = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_SIDEWAYS = np.uint64(1)
+_OPPOSITE = np.uint64(2)
+_QUARTER = np.uint64(30)
+_REST = np.uint64((1 << 30) - 1)
 _EVEN = np.uint64(0xD2511F53)
 _ODD = np.uint64(0xCD9E8D57)
 _STEP0 = np.uint64(0x9E3779B9)
@@ -282,6 +286,49 @@ def grad_r_weight(theta: float, sign: int) -> float:
     return sign * theta
 
 
+#: what a connection weighs that is there and has no weight yet: too little to matter in any sum,
+#: and not 0, which would say that there is no connection
+TINY = 1e-12
+
+
+def connected(before: float, after: float, tiny: float) -> float:
+    """A weight that stays a connection: `after`, or `tiny` with the sign of before where that is
+    0."""
+    if after == _ZERO:
+        return tiny if before > _ZERO else -tiny
+    return after
+
+
+def deep_r_theta(theta: float, sign: int, delta: float, shrink: float, noise: float) -> float:
+    """Deep R, of a connection that is there: theta - sign*delta - shrink + noise.
+
+    delta of `adam_delta`, shrink = lr*l1, noise of deviation temperature*sqrt(lr).
+    """
+    return theta - sign * delta - shrink + noise
+
+
+def deep_r_weight(theta: float, sign: int, lost: float) -> float:
+    """w = sign * theta where theta is above 0, else sign * lost; NaN stays NaN, no zero is -0."""
+    if theta <= _ZERO:
+        return sign * lost if lost > _ZERO else _ZERO
+    return sign * theta
+
+
+def soft_deep_r_theta(
+    theta: float, sign: int, delta: float, shrink: float, noise: float, lowest: float
+) -> float:
+    """Soft Deep R: `deep_r_theta` where theta > 0, elsewhere the noise alone; at least lowest."""
+    moved = theta - sign * delta - shrink + noise if theta > _ZERO else theta + noise
+    return lowest if moved < lowest else moved
+
+
+def stds_weight(theta: float, d: float) -> float:
+    """w = sign(theta)*max(|theta| - d, 0): exactly +0 when pruned, NaN stays NaN."""
+    if abs(theta) <= d:
+        return _ZERO
+    return theta + d if theta < _ZERO else theta - d
+
+
 # Random words. Everything is uint64 and below 2^32 in every product, so that nothing overflows.
 
 
@@ -302,3 +349,37 @@ def philox(low: Any, high: Any, key: Any) -> tuple[Any, Any, Any, Any]:
         k0 = (k0 + _STEP0) & _WORD
         k1 = (k1 + _STEP1) & _WORD
     return c0, c1, c2, c3
+
+
+def place(high: Any, low: Any, size: Any) -> Any:
+    """A place below `size` from two words: floor((high*2**32 + low) * size / 2**64), size < 2**32,
+    all uint64."""
+    return (high * size + (low * size >> _HALF)) >> _HALF
+
+
+def gaussians(first: Any, second: Any) -> tuple[float, float]:
+    """Two standard normal numbers from two 32-bit words (Box & Muller, 1958), float64.
+
+    sqrt(-2 ln u) times cosine and sine of 2 pi (second/2^32 - 1/8), u = (first + 1)/2^32. The
+    highest bits of `second` are the quarter of the circle, the others an angle of at most pi/4 from
+    its middle, where Taylor's series is exact to the last digit: it vectorises, and on a card it
+    needs no memory, as the general functions do.
+    """
+    radius = math.sqrt(-2.0 * math.log((first + 1.0) * 2.0**-32))
+    x = ((second & _REST) - 2.0**29) * (math.pi * 2.0**-31)
+    y = x * x
+    sine = x * (
+        1.0 - y * (1.0 / 6.0 - y * (1.0 / 120.0 - y * (1.0 / 5040.0 - y * (
+            1.0 / 362880.0 - y * (1.0 / 39916800.0 - y * (
+                1.0 / 6227020800.0 - y * (1.0 / 1307674368000.0)))))))
+    )  # fmt: skip
+    cosine = (
+        1.0 - y * (0.5 - y * (1.0 / 24.0 - y * (1.0 / 720.0 - y * (
+            1.0 / 40320.0 - y * (1.0 / 3628800.0 - y * (
+                1.0 / 479001600.0 - y * (1.0 / 87178291200.0)))))))
+    )  # fmt: skip
+    quarter = second >> _QUARTER
+    turned = -radius if quarter >= _OPPOSITE else radius
+    if quarter & _SIDEWAYS:
+        return turned * -sine, turned * cosine
+    return turned * cosine, turned * sine

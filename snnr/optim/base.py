@@ -5,7 +5,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,11 @@ class Optimizer(ABC):
 
     IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr"})
     launches_alike: ClassVar[bool] = False
+    #: `update` looks at no gradient of a weight that is 0, which may then be missing, and takes
+    #: packed ones. `needs_all` names the exceptions
+    sparse: ClassVar[bool] = False
+    #: after `update` the same weights are 0 as before
+    keeps_pattern: ClassVar[bool] = False
 
     lr: float
     betas: tuple[float, float]
@@ -93,6 +98,10 @@ class Optimizer(ABC):
             self.state[p] = State(p, {**(self.WEIGHT_STATE if prunable else {}), **self.MOMENTS})
             if prunable:
                 self._count(p)
+        #: whether the gradients of this step are those of weights that are not 0 alone
+        self.asked_for_few = False
+        for p in self.counts:
+            p.gradient = "all"
 
     def _count(self, p: Parameter) -> None:
         """Make the counts of a weight anew, where it lies."""
@@ -108,6 +117,11 @@ class Optimizer(ABC):
             if p in self.counts:
                 self._count(p)
 
+    @classmethod
+    def restored(cls, params: Iterable[Parameter], settings: Mapping[str, Any]) -> Self:
+        """One whose state is read from a file afterwards: it leaves the weights as they are."""
+        return cls(params, **settings)
+
     @property
     def settings(self) -> AdamSettings:
         """The settings as they are now."""
@@ -119,9 +133,28 @@ class Optimizer(ABC):
         return [one.name for one in fields(cls.SETTINGS)]
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Forget all gradients, and say which ones the next step looks at."""
         for p in self.params:
             p.grad_memory = None
+        self._ask()
+
+    def settle(self) -> None:
+        """After a step, also one that was run from a recording: rewire, and say which gradients the
+        next one looks at."""
+        self.rewire()
+        self._ask()
+
+    def _ask(self) -> None:
+        self.asked_for_few = self.sparse and not self.needs_all(self.step_count + 1)
+        for p in self.counts:
+            p.gradient = "survivors" if self.asked_for_few else "all"
+
+    def narrow(self) -> None:
+        """Before anybody but this optimizer looks at gradients: those that the step does not look
+        at become 0 on a device, too, which made all of them."""
+        for p in self.counts:
+            if p.gradient == "survivors" and p.grad_memory is not None and not p.backend.host:
+                p.backend.keep_survivors(p.memory, p.grad_memory)
 
     # Hooks
 
@@ -138,6 +171,11 @@ class Optimizer(ABC):
     def rewire(self) -> None:  # noqa: B027
         """After every step, also one that was run from a recording, with its gradients still there:
         for what is done now and then and changes which connections there are."""
+
+    def needs_all(self, step: int) -> bool:
+        """Whether a step, counted from 1, looks at gradients of weights that are 0, though the
+        method is `sparse`."""
+        return False
 
     def rates_of(self, p: Parameter) -> tuple[float, float, float, float]:
         """What this step's update of p needs in `rates`: step_size, inv_sqrt_c2, prior, mu."""
@@ -167,7 +205,7 @@ class Optimizer(ABC):
         """
         self.advance()
         self.launch()
-        self.rewire()
+        self.settle()
 
     def advance(self) -> None:
         """Python's part of a step: it counts, and writes `rates`.
@@ -191,7 +229,7 @@ class Optimizer(ABC):
                 self.believe(p)
             self.state[p].steps += 1
             self._rows[self.row[p]] = self.rates_of(p)
-            p.changed()
+            p.changed(rewired=not self.keeps_pattern)
             self.seen[p] = p.version
         for device in {p.device for p in moved}:
             kernels.backend(device).write(np.asarray(self._rows), self._rates[device])
@@ -202,6 +240,8 @@ class Optimizer(ABC):
             if p.grad_memory is None:
                 continue
             if p.role == "weight":
+                if not self.sparse:
+                    p.whole_gradient()
                 self.update(p)
             else:
                 self.adam(p)

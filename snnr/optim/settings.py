@@ -90,6 +90,7 @@ def _complaint(one: Field[Any], value: Any) -> str | None:
     ):
         return f"{len(one.default)} numbers"
     least, most, below, above = (bounds[key] for key in ("least", "most", "below", "above"))
+    whole = isinstance(one.default, int)
     words = [
         *([f"at least {least:g}"] if least is not None else []),
         *([f"greater than {above:g}"] if above is not None else []),
@@ -97,7 +98,7 @@ def _complaint(one: Field[Any], value: Any) -> str | None:
         *([f"at most {most:g}"] if most is not None else []),
     ]
     for part in parts:
-        number = isinstance(part, int | float) and not isinstance(part, bool)
+        number = isinstance(part, int if whole else int | float) and not isinstance(part, bool)
         if (
             not number
             or not math.isfinite(part)
@@ -106,7 +107,8 @@ def _complaint(one: Field[Any], value: Any) -> str | None:
             or (above is not None and part <= above)
             or (below is not None and part >= below)
         ):
-            return "a finite number" + "".join(f", {word}" for word in words)
+            kind = "a whole number" if whole else "a finite number"
+            return kind + "".join(f", {word}" for word in words)
     return None
 
 

@@ -81,7 +81,7 @@ class Search:
             import optuna
         except ImportError:
             raise ConfigError(
-                "a search needs Optuna, which is not installed: pip install 'snnr[search]'"
+                "a search needs Optuna, which is not installed: pip install 'snnr[optuna]'"
             ) from None
         self._optuna = optuna
         self._asked = {key: value for key, value in fixed.items() if value is not None}

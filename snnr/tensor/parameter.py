@@ -90,9 +90,13 @@ class Parameter(Stored):
     """A leaf that an optimizer moves; role "weight" (prunable), "bias", "scale" or "shift".
 
     `data` is a view that may be written to; `numpy` is one that may not.
+
+    gradient : "all", or "survivors": of weights that are 0 no gradient is wanted, and `grad` is 0
+        there. It is what makes a backward pass follow the connections. An optimizer says so for
+        the steps that look at no other gradient; set it to "all" to see them again.
     """
 
-    __slots__ = ("_counts", "_known", "exposed", "kept", "version")
+    __slots__ = ("_counts", "_known", "exposed", "gradient", "kept", "pattern", "version")
 
     _counts: Memory | None
 
@@ -112,9 +116,11 @@ class Parameter(Stored):
         #: nonzero, pruned, regrown: int64[3] that the optimizer's kernels write
         self._counts = None
         self._known = 1.0
-        #: what kernels keep with the weight, valid for `version` of its values
+        #: what kernels keep with the weight, valid for `version` of its values, or for as long as
+        #: the same of them are 0: `pattern` is the version that brought others
         self.kept: dict[str, Any] = {}
-        self.version = 0
+        self.version = self.pattern = 0
+        self.gradient = "all"
         #: a view that can be written to was handed out: values may change unseen
         self.exposed = False
 
@@ -141,9 +147,11 @@ class Parameter(Stored):
             self.backend.count_nonzero(self.memory, count)
             self._known = int(self.backend.copy_out(count)[0]) / max(self.size, 1)
 
-    def changed(self) -> None:
-        """Say that the values are others now."""
+    def changed(self, rewired: bool = True) -> None:
+        """Say that the values are others now, and whether others of them may be 0."""
         self.version += 1
+        if rewired:
+            self.pattern = self.version
 
     def to(self, device: str) -> Self:
         if device != self.device:
@@ -174,4 +182,5 @@ class Parameter(Stored):
             connectivity=self.connectivity,
             weight=None if self.exposed else self.kept,
             version=self.version,
+            pattern=self.pattern,
         )

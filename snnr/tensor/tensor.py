@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnr import kernels
 from snnr.errors import DeviceError, ShapeError, TapeError
-from snnr.kernels import Backend, Memory
+from snnr.kernels import Backend, Memory, Packed
 from snnr.layout import Layout
 
 if TYPE_CHECKING:
@@ -182,10 +182,11 @@ class Tensor:
     @property
     def grad(self) -> NDArray[Any] | None:
         """The gradient, as `data`: a NumPy view of the public shape; None when there is none."""
-        if self.grad_memory is None:
+        gradient = self.whole_gradient()
+        if gradient is None:
             return None
         self._host("grad")
-        return self.layout.to_public(self.grad_memory)
+        return self.layout.to_public(gradient)
 
     @grad.setter
     def grad(self, values: ArrayLike | None) -> None:
@@ -193,9 +194,19 @@ class Tensor:
 
     def grad_numpy(self) -> NDArray[Any] | None:
         """The gradient as `numpy` gives the data."""
-        if self.grad_memory is None:
+        gradient = self.whole_gradient()
+        if gradient is None:
             return None
-        return self.layout.to_public(self.backend.copy_out(self.grad_memory))
+        return self.layout.to_public(self.backend.copy_out(gradient))
+
+    def whole_gradient(self) -> Memory | None:
+        """Memory of the gradient; one that is packed is a whole from now on, so that what is
+        written to it counts."""
+        gradient = self.grad_memory
+        if isinstance(gradient, Packed):
+            self.grad_memory = self.backend.empty(gradient.shape, gradient.dtype)
+            self.backend.copy(gradient, self.grad_memory)
+        return self.grad_memory
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.data, dtype=dtype, copy=copy)
@@ -302,10 +313,16 @@ def _collect(leaf: Tensor, part: Memory) -> None:
     """Add to a leaf's gradient, which nobody else holds; spikes, being 0 or 1, collect none."""
     if leaf.dtype == np.uint8:
         return
-    if leaf.grad_memory is None:
+    total = leaf.grad_memory
+    if total is None:
         leaf.grad_memory = part
+    elif isinstance(part, Packed) and isinstance(total, Packed) and part.pattern is total.pattern:
+        leaf.backend.accumulate(part.values, total.values)
     else:
-        leaf.backend.accumulate(part, leaf.grad_memory)
+        leaf.grad_memory = part
+        part = leaf.whole_gradient()
+        leaf.grad_memory = total
+        leaf.backend.accumulate(part, leaf.whole_gradient())
 
 
 def _fitting(node: "Function", tensor: Tensor, part: Memory) -> Memory:

@@ -74,10 +74,11 @@ class Step:
         """
         marks = self._marked(labels)
         if self._replayed(batch, marks, seam):
-            self.optimizer.rewire()
+            self.optimizer.settle()
             return not self._looks() or self.finite()
         loss, rate = self._backward(batch, marks)
         if seam is not None:
+            self.optimizer.narrow()
             seam()
         self._inspect(loss)
         if self._looks() and not self.finite():

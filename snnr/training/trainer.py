@@ -374,6 +374,11 @@ class Trainer:
 def _samples(dataset: Dataset | Samples, augment: Any, device: str) -> Samples:
     if isinstance(dataset, Dataset):
         return Samples.of(dataset, augment, device)
+    if not isinstance(dataset, Samples):
+        raise ConfigError(
+            f"dataset (a {type(dataset).__name__}) must come from snnr.data.load, which reads "
+            "an .npz or .h5 file of yours too, or be snnr.input.Samples"
+        )
     for source in (dataset.train, dataset.test):
         if source.device != device:
             raise ConfigError(

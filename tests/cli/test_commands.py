@@ -59,7 +59,8 @@ def test_version(run: Run) -> None:
 
 
 def test_unknown_command(run: Run) -> None:
-    assert "No such command 'fly'" in run("fly", code=2).stderr
+    assert "There is no command 'fly'. There are train, sweep" in run("fly", code=2).stderr
+    assert "'trian'. Did you mean train?" in run("trian", "mnist", code=2).stderr
 
 
 def test_eval_agrees_with_training(answer: Answer, run: Run, trained: Path) -> None:
@@ -82,6 +83,19 @@ def test_eval_agrees_with_training(answer: Answer, run: Run, trained: Path) -> N
     text = run("eval", trained).stdout
     assert f"{100 * value['accuracy']:.2f} % of 80 images" in text
     assert "synaptic" in text
+    told = value["neurobench"]
+    assert told["ConnectionSparsity"] == pytest.approx(1 - found.connectivity)
+    # all pixels of this image are different from 0 but for those that normalise to it
+    steps = found.network.T
+    assert told["SynapticOperations"]["Effective_MACs"] <= steps * value["multiply_accumulates"]
+    assert told["SynapticOperations"]["Effective_ACs"] == value["synaptic_operations"]
+    assert told["SynapticOperations"]["Dense"] == steps * sum(
+        layer["weights"] for layer in value["layers"]
+    )
+    assert 0 < told["EnergyJoules"] < 1e-6
+    assert told["SparseFootprint"] < told["Footprint"]
+    assert f"{told['Footprint']:,} bytes" in text
+    assert answer("inspect", path)["footprint"] == told["Footprint"]
 
 
 def test_eval_on_another_data_set(

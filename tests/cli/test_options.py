@@ -55,7 +55,7 @@ def test_a_new_method_brings_its_options(another_method: None) -> None:
     assert (seen["interval"], seen["growth"], seen["prior"], seen["lr"]) == (7, "random", 3.0, None)
     assert "hidden" not in seen
     text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
-    assert "--method [grad-r|dense|other]" in text
+    assert f"--method [{'|'.join(optim.METHODS)}]" in text
     assert "Steps between two rewirings. [other] [default: 100] [x>=1]" in text
     assert "[grad-r, other] [default: 1e-3/0.05]" in text
     assert "Learning rate. [default: 1e-3]" in text

@@ -31,6 +31,12 @@ def test_the_entry_point_is_installed() -> None:
     assert done.stdout == f"snnr {snnr.__version__}\n"
 
 
+def test_python_runs_it_as_a_module() -> None:
+    words = [sys.executable, "-m", "snnr", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == f"snnr {snnr.__version__}\n"
+
+
 ENDLESS = ("-T", 2, "--batch-size", 20, "--epochs", 100_000)
 
 

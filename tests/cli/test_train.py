@@ -90,6 +90,17 @@ def test_dense_has_no_prior(answer: Answer, run: Run, tiny_file: Path) -> None:
     assert "--prior means nothing to --method dense" in result.stderr
 
 
+@pytest.mark.parametrize("method", ["set", "rigl", "magnitude", "imp"])
+def test_methods_with_a_target_reach_it(answer: Answer, tiny_file: Path, method: str) -> None:
+    options = ("--method", method, "--target-connectivity", 0.1, "--out", "here")
+    value = answer("train", tiny_file, "--epochs", 1, "-T", 2, *options)
+    assert (value["target_connectivity"], value["prior"]) == (0.1, None)
+    assert value["connectivity"] == 0.1
+    assert sum(layer["nonzero"] for layer in value["layers"]) == 5440
+    more = answer("train", tiny_file, "--epochs", 2, "-T", 2, *options, "--resume")
+    assert (more["epochs"], more["connectivity"]) == (2, 0.1)
+
+
 def test_a_run_is_neither_lost_nor_mixed_up(
     run: Run, trained: Path, tiny_file: Path, short: Options
 ) -> None:
@@ -161,7 +172,7 @@ def test_ctrl_c_saves_and_exits_with_130(
         (("mnist", "--prior", "1e300"), 2, "--prior"),
         (("mnist", "--prior", "1e-300"), 2, "prior (=1e-300) must be 0"),
         (("mnist", "--sparsity", "1.5"), 2, "--sparsity"),
-        (("mnist", "--method", "magic"), 2, "'magic' is not one of grad-r, dense"),
+        (("mnist", "--method", "magic"), 2, "'magic' is not one of grad-r"),
         (("mnist", "--net", "resnet"), 2, "unknown network 'resnet': expected one of mnist_fc"),
         (("mnist", "--device", "cuda"), 1, "cuda"),
         (("mnist", "--threads", "100000"), 2, "threads (=100000)"),

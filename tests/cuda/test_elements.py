@@ -127,12 +127,28 @@ def test_launches_of_any_size(paper: Paper, size: int) -> None:
     run["all_finite"](x, u1(1))
     run["count_nonzero"](x, i8(1))
     run["count_spikes"](s.reshape((1, size)), i8(size))
+    run["count_present"](x.reshape((1, 1, size)), i8(1, size), u1(1))
+    run["count_present"](x.reshape((1, size, 1)), i8(1, 1), u1(1))
     run["count_spikes"](s.reshape((size, 1)), i8(1))
     run["reorder"](x.reshape((size, 1)), (1, 0), x.reshape((1, size)))
     sign, rates = _of(np.int8, size), _of(np.float64, 1, 4)
     run["grad_r_start"](x, x, sign, 1)
     run["grad_r_believe"](x, x, sign)
     run["grad_r_step"](x, x, sign, x, x, x, rates, 0, 0.9, 0.99, 1e-8, i8(3))
+    noisy = (rates, 0, 0.9, 0.99, 1e-8, 0.1, 0.01)
+    run["soft_deep_r_step"](x, x, sign, x, x, x, *noisy, -1.0, 5, i8(3))
+    run["deep_r_believe"](x, sign)
+    run["deep_r_step"](x, sign, x, x, x, *noisy, 0.0, 5, i8(3))
+    run["stds_believe"](x, x, 0.5)
+    run["stds_step"](x, x, x, x, x, rates, 0, 0.9, 0.99, 1e-8, i8(3))
+    run["masked_adam_step"](x, x, x, x, rates, 0, 0.9, 0.99, 1e-8, i8(3))
+    run["forget_absent"](x, x, x)
+    run["replace_connected"](x, x)
+    run["count_magnitudes"](x, 1, 7, i8(1 << 16))
+    run["grow_random"](x, 1, 5, rates, 0, i8(3))
+    if size > 1:
+        run["keep_largest"](x, 1, i8(3))
+        run["grow_largest"](x, x, 3, i8(3))
     run["reorder"](f4(9, size, 9), (0, 2, 1), f4(9, 9, size))
     run["reorder"](f4(3, size, 3), (2, 1, 0), f4(3, size, 3))
     assert paper.launched
@@ -195,6 +211,24 @@ def test_grad_r_rounds_as_on_the_cpu(paper: Paper) -> None:
     assert not re.search(r"(?:sqrt|div|ex2|rcp)\.approx", text)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_selects_connections_compiles(paper: Paper, dtype: Any) -> None:
+    """Numbers of places and of bits meet nothing signed, which would make floats of them."""
+    run, w, counts = OPERATIONS, _of(dtype, 800, 784), i8(3)
+    paper.read = lambda array: np.full(array.shape, 5, array.dtype)  # type: ignore[method-assign]
+    run["keep_largest"](w, 3, counts)
+    run["grow_largest"](w, w, 8, counts)
+    run["grow_random"](w, 8, 5, _of(np.float64, 1, 4), 0, counts)
+    run["replace_connected"](w, w)
+    run["forget_absent"](w, w, w)
+    names = {launched.kernel.name for launched in paper.launched}
+    assert {"masked._digits", "masked._digits_of_places", "masked._cut", "masked._grow"} < names
+    for launched in paper.launched:
+        text = ptx(launched, (9, 0))
+        assert ".local" not in text, launched.kernel
+        assert not re.search(r"cvt\.rn\.f64\.[us]64", text), launched.kernel
+
+
 def _hot(paper: Paper) -> list[Launched]:
     """What runs in every step of training."""
     run = OPERATIONS
@@ -217,6 +251,12 @@ def _hot(paper: Paper) -> list[Launched]:
     run["adam_step"](w, w, w, w, rates, 1, 0.9, 0.999, 1e-8)
     run["adam_step"](w, w, w, w, rates, 1, 0.9, 0.999, 1e-8, i8(3))
     run["grad_r_step"](w, w, sign, w, w, w, rates, 1, 0.9, 0.999, 1e-8, i8(3))
+    noisy = (rates, 1, 0.9, 0.999, 1e-8, 0.1, 0.01)
+    run["soft_deep_r_step"](w, w, sign, w, w, w, *noisy, -1.0, 5, i8(3))
+    run["deep_r_step"](w, sign, w, w, w, *noisy, 0.0, 5, i8(3))
+    run["stds_step"](w, w, w, w, w, rates, 1, 0.9, 0.999, 1e-8, i8(3))
+    run["masked_adam_step"](w, w, w, w, rates, 1, 0.9, 0.999, 1e-8, i8(3))
+    run["grow_random"](w, 7, 5, rates, 1, i8(3), sign)
     images, norm, out = u1(99, 3, 32, 32), (f4(3), f4(3)), f4(64, 32, 32, 3)
     run["normalise"](images, i8(64), *norm, out)
     run["random_affine"](images, i8(64), f4(64, 6), *norm, out)

@@ -1,37 +1,54 @@
 """What is said where numba-cuda is there and does not load."""
 
-import importlib
 import importlib.util
+import os
+import subprocess
+import sys
 
 import pytest
-
-from snnr import kernels
-from snnr.errors import DeviceError
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
 )
+#: as numba-cuda 0.30 beside NumPy 2.5
+BROKEN = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numba.cuda":
+            raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+sys.meta_path.insert(0, Finder())
+from snnr import kernels
+from snnr.errors import DeviceError
+"""
 
 
-@pytest.fixture
-def broken(monkeypatch):
-    """numba-cuda 0.30 beside NumPy 2.5."""
-
-    def load(name, *others):
-        assert name == "numba.cuda"
-        raise AttributeError("module 'numpy' has no attribute 'row_stack'")
-
-    monkeypatch.setattr(importlib, "import_module", load)
-    monkeypatch.delitem(kernels._loaded, "cuda", raising=False)
-    monkeypatch.delenv("NUMBA_ENABLE_CUDASIM", raising=False)
+def told(code):
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN + code],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    return done.stdout
 
 
-def test_it_is_named_with_its_neighbours(broken):
-    with pytest.raises(DeviceError, match=r"numba-cuda \d.* beside numpy \d.*row_stack"):
+def test_it_is_named_with_its_neighbours():
+    text = told("""
+for attempt in range(2):
+    try:
         kernels.backend("cuda")
+    except DeviceError as error:
+        print(error)
+""")
+    first, second = text.splitlines()
+    assert first == second
+    assert "cannot load numba-cuda 0." in first
+    assert "beside numpy" in first
+    assert "row_stack" in first
+    assert "pip install 'snnr[cuda]'" in first
 
 
-def test_auto_is_the_cpu_and_says_why(broken):
-    device, reason = kernels.choose("auto")
+def test_auto_is_the_cpu_and_says_why():
+    device, reason = told("print(*kernels.choose('auto'), sep='|')").strip().split("|")
     assert device == "cpu"
     assert "cannot load numba-cuda" in reason

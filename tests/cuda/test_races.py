@@ -46,19 +46,24 @@ def empty(*shape: int, dtype: Any = f4) -> np.ndarray:
     return poisoned(np.empty(shape, dtype))
 
 
-def counts(n: int) -> np.ndarray:
-    return np.zeros(n, np.int64)
+def counts(*sizes: int) -> np.ndarray:
+    return np.zeros(sizes, np.int64)
 
 
 def optimizing(rng: np.random.Generator) -> Arguments:
     """Everything that any optimizer's step takes; it picks by name."""
+    w = pruned(rng, (7, 19), 0.6, f4)
     return {
-        "w": pruned(rng, (7, 19), 0.6, f4), "theta": normal(rng, (7, 19)),
+        "w": w, "theta": normal(rng, (7, 19)),
         "sign": np.where(spikes(rng, (7, 19), 0.5), 1, -1).astype(np.int8),
         "g": normal(rng, (7, 19)), "m": normal(rng, (7, 19)),
         "v": np.square(normal(rng, (7, 19))), "key": 5, "step_size": 0.1, "lr": 0.1, "prior": 0.2,
         "mu": -0.1, "beta1": 0.9, "beta2": 0.99, "inv_sqrt_c2": 1.5, "eps": 1e-8,
-        "counts": counts(3), "rates": np.array([[0.1, 1.5, 0.2, -0.1]]), "row": 0,
+        "counts": np.array([np.count_nonzero(w), 0, 0]), "keep": 31, "total": 120, "d": 0.3,
+        "l1": 0.2, "temperature": 0.5, "lowest": -1.0, "lost": 0.0,
+        "values": normal(rng, (7, 19)), "level": 0, "prefix": 0,
+        "bins": empty(1 << 16, dtype=np.int64), "row": 0,
+        "rates": np.array([[0.1, 1.5, 0.2, 0.1]]),
     }  # fmt: skip
 
 
@@ -201,9 +206,15 @@ CALLS: list[tuple[str, str, Build]] = [
         "flag": np.ones(1, u1),
     }),
     ("count_spikes", "", lambda rng: {"spikes": spikes(rng, (37, 5), 0.4), "count": counts(5)}),
+    ("count_present", "", lambda rng: {
+        "x": pruned(rng, (2, 37, 5), 0.4, f4), "count": counts(2, 5), "graded": np.zeros(2, u1),
+    }),
     ("count_nonzero", "", lambda rng: {"x": pruned(rng, (331,), 0.4, f4), "count": counts(1)}),
     *((name, "", optimizing) for name in (
         "adam_step", "grad_r_start", "grad_r_believe", "grad_r_step", "grad_r_sgd_step",
+        "masked_adam_step", "forget_absent", "keep_largest", "grow_random", "grow_largest",
+        "deep_r_believe", "deep_r_step", "soft_deep_r_step", "stds_believe", "stds_step",
+        "replace_connected", "count_magnitudes",
     )),
 ]  # fmt: skip
 

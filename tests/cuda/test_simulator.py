@@ -39,6 +39,8 @@ def test_kernels() -> None:
 
 
 @pytest.mark.skipif(SIMULATED, reason="this is that process")
-@pytest.mark.parametrize("name", ["test_networks.py", "test_runs.py"])
+@pytest.mark.parametrize(
+    "name", ["test_methods.py", "test_networks.py", "test_runs.py", "test_masked.py"]
+)
 def test_engine(name: str) -> None:
     assert " passed" in simulated(TESTS / "cuda" / "engine" / name)

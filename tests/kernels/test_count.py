@@ -44,6 +44,23 @@ def test_count_spikes(kernels, shape, density):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", COLUMNS)
+@pytest.mark.parametrize("odd", sized([None, 0.5, 2.0, np.nan, -np.inf], [None, 0.5, np.nan]))
+def test_count_present(kernels, shape, odd, dtype):
+    x = np.random.default_rng(4).integers(-1, 2, (2, *shape)).astype(dtype)
+    x.reshape(-1)[: min(1, x.size)] = -0.0
+    if odd is not None and x.size:
+        x.reshape(-1)[-1] = odd
+    count = np.arange(2 * shape[1]).reshape(2, -1)
+    for before in (0, 1):
+        graded = np.array([before, 0], np.uint8)
+        compare(
+            kernels, "count_present", (), updated=("count", "graded"), x=x, count=count,
+            graded=graded,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_count_nonzero(kernels, shape, dtype):
     x = pruned(np.random.default_rng(3), shape, 0.3, dtype)

@@ -23,7 +23,10 @@ def compared() -> set[str]:
 
 
 #: memory verbs with a test of their own
-VERBS = {"empty", "zeros", "copy_in", "copy_out", "write", "copy", "fill", "record", "reconsider"}
+VERBS = {
+    "empty", "zeros", "copy_in", "copy_out", "write", "copy", "fill", "record", "reconsider",
+    "packed_gradient",
+}  # fmt: skip
 
 
 def test_every_operation_is_compared():

@@ -17,7 +17,8 @@ SCALAR = [
     for name, function in vars(rules).items()
     if inspect.isfunction(function)
     and function.__module__ == rules.__name__
-    and name not in ("lif_neuron", "if_neuron", "surrogate_slope", "surrogate_peak", "philox")
+    and name not in ("lif_neuron", "if_neuron", "surrogate_slope", "surrogate_peak")
+    and name not in ("philox", "place", "gaussians")
 ]
 
 

@@ -160,7 +160,7 @@ def test_what_makes_no_sense_is_refused(
 
 def test_a_storage_that_does_not_answer_is_told(tiny_file: Path, tmp_path: Path) -> None:
     looked = searching(tiny_file, tmp_path / "s", storage="sqlite:////nowhere/at/all.db")
-    with pytest.raises(SnnrError, match=r"the storage sqlite:////nowhere/at/all\.db cannot be"):
+    with pytest.raises(SnnrError, match=r"the storage sqlite:////nowhere\S+ cannot be used"):
         looked.go(1)
 
 

@@ -85,7 +85,9 @@ def check(data: Dataset, *changes: tuple[int, Change], **case: Any) -> Trainer:
 @pytest.mark.parametrize("loss", list(LOSSES))
 @pytest.mark.parametrize("network", list(NETWORKS))
 @pytest.mark.parametrize(("method", "augment"), [
+    ("deep-r", False), ("soft-deep-r", "affine"), ("stds", False),
     ("dense", False), ("grad-r", "affine"), ("grad-r", "crop-flip"),
+    ("set", "affine"), ("rigl", False), ("magnitude", False), ("imp", "affine"),
 ])  # fmt: skip
 def test_recorded_steps_have_the_bits_of_plain_ones(
     tiny: Dataset, method: str, network: str, loss: str, augment: Any

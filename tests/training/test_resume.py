@@ -1,5 +1,6 @@
 """Bit-exact resume as a property: whatever method, network, moves and device, wherever it stops."""
 
+import inspect
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -47,7 +48,12 @@ def begun(data: Dataset, case: dict[str, Any], path: Path | None) -> Trainer:
     rng = np.random.default_rng(case["seed"])
     net = nn.Sequential(*NETWORKS[case["network"]](rng), T=2, device=case["device"])
     kind = METHODS[case["method"]]
-    settings = {"lr": 0.02, **({"prior": 0.3} if "prior" in kind.setting_names() else {})}
+    # eight steps in all: what is done now and then is done in some of them
+    often = {"prior": 0.3, "target_connectivity": 0.3, "every": 2}
+    known = kind.setting_names()
+    settings = {"lr": 0.02, **{name: value for name, value in often.items() if name in known}}
+    if "rng" in inspect.signature(kind).parameters:
+        settings["rng"] = case["seed"]  # not the one that a file is read with
     return Trainer(
         net, kind(net.parameters(), **settings), data, BATCH, EPOCHS, loss=case["loss"],
         augment=case["augment"], seed=case["seed"], checkpoint=path,

@@ -165,6 +165,13 @@ def test_settings_are_checked(tiny: Dataset, settings: dict[str, Any], message: 
         trainer(tiny, **settings)
 
 
+def test_a_pair_of_arrays_is_no_data_set():
+    network = snnr.models.mnist_fc(T=1)
+    images = np.zeros((4, 1, 28, 28), np.uint8), np.zeros(4, np.int64)
+    with pytest.raises(snnr.ConfigError, match=r"\(a tuple\) must come from snnr.data.load"):
+        snnr.Trainer(network, snnr.optim.Adam(network.parameters()), images)
+
+
 def test_resume_needs_the_same_images(tiny: Dataset, tiny_file: Path, tmp_path: Path) -> None:
     trainer(tiny, tmp_path / "c.h5", epochs=1).fit()
     with pytest.raises(snnr.ConfigError, match="200 images of"):

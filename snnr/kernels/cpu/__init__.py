@@ -9,19 +9,25 @@ linear                            linear/choose       spikes: lists of active in
                                   (measured density   survivors: lists of surviving weights
                                   and connectivity)   bits: few outputs; parts/matmul: dense
 linear_weight_grad                linear/choose       outer: lists of active inputs; bits;
-                                                      parts/matmul
+                                                      sampled: of survivors; parts/matmul
 linear_input_grad                 linear/choose       survivors; needed: past a dropout mask;
                                                       parts/matmul
 matmul, bias_grad                 linear/choose       parts/matmul; column sums
 conv2d, conv2d_weight_grad,       conv/choose         spikes: lists of active pixels
 conv2d_input_grad                 (measured density,  survivors: lists of surviving weights
-                                  connectivity,       winograd, tiles: dense, stride 1
-                                  kernel and stride)  patches: any stride, few channels
+                                  connectivity,       sampled: gradients of survivors
+                                  kernel and stride)  winograd, tiles: dense, stride 1
+                                                      patches: any stride, few channels
 lif, lif_grad, lif_potential      neuron/sequence     neuron/step: one block, one time step
 lif_pool, lif_pool_grad           neuron/pooled       neuron/window: four pixels in registers
 batch_norm..., norm_lif_...       norm
 max_pool..., avg_pool...          pool
 adam_step, grad_r_...             optim
+masked_adam_step, keep_largest,   masked              a step on all cores, over lists where there
+grow_...                                              are; selections on one
+deep_r_..., soft_deep_r_step,     rewiring
+stds_...
+packed_gradient, keep_survivors   packed
 normalise, random_affine, ...     input
 mse..., cross_entropy..., one_hot loss                NumPy
 all_finite, count_...             count
@@ -46,10 +52,13 @@ from snnr.kernels.cpu import (
     dropout,
     input,
     loss,
+    masked,
     memory,
     norm,
     optim,
+    packed,
     pool,
+    rewiring,
     shape,
 )
 from snnr.kernels.cpu.conv import choose as conv
@@ -58,7 +67,7 @@ from snnr.kernels.cpu.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, input,
+    optim, masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

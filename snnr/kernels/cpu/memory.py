@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from snnr.kernels import threads
+from snnr.kernels.operations import Packed
 
 #: below this the C library reuses memory well by itself
 _SMALL = 1 << 16
@@ -104,9 +105,18 @@ def write(array: NDArray[Any], out: NDArray[Any]) -> None:
     np.copyto(out, array, casting="unsafe")
 
 
-def copy(x: NDArray[Any], out: NDArray[Any]) -> None:
-    """out = x, converted."""
-    np.copyto(out, x, casting="unsafe")
+def copy(x: NDArray[Any] | Packed, out: NDArray[Any]) -> None:
+    """out = x, converted; what is packed, as a whole."""
+    if not isinstance(x, Packed):
+        np.copyto(out, x, casting="unsafe")
+        return
+    out.fill(0)
+    # once in a while, when somebody looks
+    lists = x.pattern
+    first = np.cumsum(lists.count) - lists.count
+    entries = np.arange(lists.total) + np.repeat(lists.start - first, lists.count)
+    rows = np.repeat(np.arange(lists.count.size), lists.count)
+    out.reshape(-1)[rows * x.shape[-1] + lists.index[entries]] = x.values[entries]
 
 
 def fill(out: NDArray[Any], value: float) -> None:

@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 
 from snnr.kernels import rules
 from snnr.kernels.cpu.parts.random import philox
+from snnr.kernels.cpu.parts.tally import BLOCK, partial, record, tally, typed
 from snnr.kernels.jit import jit
-
-#: elements per inner loop; counts are summed over blocks of this size
-BLOCK = 4096
 
 Float = NDArray[np.floating[Any]]
 _moment1 = jit()(rules.moment1)
@@ -22,17 +20,6 @@ _grad_r_weight = jit()(rules.grad_r_weight)
 
 
 # The inner loops are functions of their own, over slices: inside a prange they do not vectorise.
-
-
-@jit(forceinline=True)
-def _tally(counts: Any, before: Any, after: Any) -> Any:
-    """(nonzero, pruned, regrown) with one more weight, from whether it was and is not zero."""
-    alive, pruned, regrown = counts
-    return (
-        np.int32(alive + np.int32(after)),
-        np.int32(pruned + np.int32(before & (not after))),
-        np.int32(regrown + np.int32(after & (not before))),
-    )
 
 
 @jit()
@@ -50,7 +37,7 @@ def _believe_block(w: Any, theta: Any, sign: Any) -> None:
 @jit()
 def _adam_block(w: Any, g: Any, m: Any, v: Any, constants: Any, counts: Any) -> None:
     step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
-    tally = np.int32(0), np.int32(0), np.int32(0)
+    counted = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
         mi = _moment1(m[i], g[i], beta1, rest1)
         vi = _moment2(v[i], g[i], beta2, rest2)
@@ -59,8 +46,8 @@ def _adam_block(w: Any, g: Any, m: Any, v: Any, constants: Any, counts: Any) -> 
         before = w[i] != 0
         wi = w[i] - _adam_delta(mi, vi, step_size, inv_sqrt_c2, eps)
         w[i] = wi
-        tally = _tally(tally, before, wi != 0)
-    counts[0], counts[1], counts[2] = tally
+        counted = tally(counted, before, wi != 0)
+    counts[0], counts[1], counts[2] = counted
 
 
 @jit(parallel=True)
@@ -76,7 +63,7 @@ def _adam(w: Any, g: Any, m: Any, v: Any, constants: Any, counts: Any) -> None:
 def _grad_r_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constants: Any,
                   shrink: float, mu: float, counts: Any) -> None:  # fmt: skip
     step_size, beta1, rest1, beta2, rest2, inv_sqrt_c2, eps = constants
-    tally = np.int32(0), np.int32(0), np.int32(0)
+    counted = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
         mi = _moment1(m[i], g[i], beta1, rest1)
         vi = _moment2(v[i], g[i], beta2, rest2)
@@ -88,8 +75,8 @@ def _grad_r_block(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constan
         theta[i] = ti
         wi = _grad_r_weight(ti, sign[i])
         w[i] = wi
-        tally = _tally(tally, before, wi != 0)
-    counts[0], counts[1], counts[2] = tally
+        counted = tally(counted, before, wi != 0)
+    counts[0], counts[1], counts[2] = counted
 
 
 @jit(parallel=True)
@@ -108,15 +95,15 @@ def _grad_r(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, constants: An
 @jit()
 def _grad_r_sgd_block(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float, mu: float,
                       counts: Any) -> None:  # fmt: skip
-    tally = np.int32(0), np.int32(0), np.int32(0)
+    counted = np.int32(0), np.int32(0), np.int32(0)
     for i in range(w.shape[0]):
         before = w[i] != 0
         ti = _grad_r_theta(theta[i], sign[i], lr * g[i], shrink, mu)
         theta[i] = ti
         wi = _grad_r_weight(ti, sign[i])
         w[i] = wi
-        tally = _tally(tally, before, wi != 0)
-    counts[0], counts[1], counts[2] = tally
+        counted = tally(counted, before, wi != 0)
+    counts[0], counts[1], counts[2] = counted
 
 
 @jit(parallel=True)
@@ -126,9 +113,7 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, lr: float, shrink: float,
     for block in prange(counts.shape[0]):
         i = block * BLOCK
         j = min(i + BLOCK, size)
-        _grad_r_sgd_block(
-            w[i:j], theta[i:j], sign[i:j], g[i:j], lr, shrink, mu, counts[block]
-        )
+        _grad_r_sgd_block(w[i:j], theta[i:j], sign[i:j], g[i:j], lr, shrink, mu, counts[block])
 
 
 @jit()
@@ -152,20 +137,6 @@ def _start(w: Any, key: Any, theta: Any, sign: Any) -> None:
         _start_block(w[i:j], key, i, theta[i:j], sign[i:j])
 
 
-def _constants(dtype: Any, *values: float) -> tuple[Any, ...]:
-    return tuple(dtype.type(value) for value in values)
-
-
-def _counts(size: int) -> NDArray[np.int32]:
-    return np.empty((-(-size // BLOCK), 3), np.int32)
-
-
-def _record(counts: NDArray[np.int32], total: NDArray[np.int64]) -> None:
-    """total = nonzero, and adds how many weights became 0 and how many left 0."""
-    total[0] = 0
-    total += counts.sum(axis=0, dtype=np.int64)
-
-
 def adam_step(
     w: Float,
     g: Float,
@@ -180,13 +151,11 @@ def adam_step(
 ) -> None:
     """Adam in place."""
     step_size, inv_sqrt_c2, _, _ = rates[row].tolist()
-    constants = _constants(
-        w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps
-    )
-    blocks = _counts(w.size)
+    constants = typed(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
+    blocks = partial(w.size)
     _adam(w.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1), constants, blocks)
     if counts is not None:
-        _record(blocks, counts)
+        record(blocks, counts)
 
 
 def grad_r_start(w: Float, theta: Float, sign: NDArray[np.int8], key: int) -> None:
@@ -224,16 +193,14 @@ def grad_r_step(
 ) -> None:
     """Grad R, Adam form, in place."""
     step_size, inv_sqrt_c2, prior, mu = rates[row].tolist()
-    constants = _constants(
-        w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps
-    )
-    blocks = _counts(w.size)
-    shrink, location = _constants(w.dtype, step_size * prior, mu)
+    constants = typed(w.dtype, step_size, beta1, 1 - beta1, beta2, 1 - beta2, inv_sqrt_c2, eps)
+    blocks = partial(w.size)
+    shrink, location = typed(w.dtype, step_size * prior, mu)
     _grad_r(
         w.reshape(-1), theta.reshape(-1), sign.reshape(-1), g.reshape(-1), m.reshape(-1),
         v.reshape(-1), constants, shrink, location, blocks,
     )  # fmt: skip
-    _record(blocks, counts)
+    record(blocks, counts)
 
 
 def grad_r_sgd_step(
@@ -247,10 +214,10 @@ def grad_r_sgd_step(
 ) -> None:
     """Grad R, SGD form, in place; step_size is lr."""
     lr, _, prior, mu = rates[row].tolist()
-    blocks = _counts(w.size)
-    rate, shrink, location = _constants(w.dtype, lr, lr * prior, mu)
+    blocks = partial(w.size)
+    rate, shrink, location = typed(w.dtype, lr, lr * prior, mu)
     _grad_r_sgd(
         w.reshape(-1), theta.reshape(-1), sign.reshape(-1), g.reshape(-1), rate, shrink, location,
         blocks,
     )  # fmt: skip
-    _record(blocks, counts)
+    record(blocks, counts)

@@ -17,10 +17,13 @@ from snnr.kernels.cuda import (
     dropout,
     input,
     loss,
+    masked,
     memory,
     norm,
     optim,
+    packed,
     pool,
+    rewiring,
     shape,
 )
 from snnr.kernels.cuda.conv import choose as conv
@@ -29,7 +32,7 @@ from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
     memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, input,
+    optim, masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -113,6 +113,35 @@ def count_spikes(spikes: Memory, count: Memory) -> None:
 
 
 @kernel()
+def _count_present(x: Any, span: Any, count: Any, graded: Any) -> None:
+    """A thread for each column and part of the rows of a step."""
+    _steps, rows, size = x.shape
+    m, t = cuda.grid(1), cuda.blockIdx.z
+    if m < size:
+        for first in range(cuda.blockIdx.y * span, rows, cuda.gridDim.y * span):
+            mine, odd = 0, False
+            for r in range(first, min(first + span, rows)):
+                value = x[t, r, m]
+                if value != 0:
+                    mine += 1
+                    odd = odd or value * value != 1
+            if mine:
+                cuda.atomic.add(count, (t, m), mine)
+            if odd:
+                graded[t] = 1  # whoever else writes it writes the same
+
+
+def count_present(x: Memory, count: Memory, graded: Memory) -> None:
+    """count[T, M] += entries of x[T, R, M] that are not 0; graded[T] becomes 1 where one is not
+    +-1."""
+    limits = device.machine().limits
+    steps, rows, size = x.shape
+    (across, down, _), span = columns(rows, size, limits)
+    grid = across, down, steps
+    launch(_count_present, grid, limits.threads, x.array, span, count.array, graded.array)
+
+
+@kernel()
 def _count_nonzero(x: Any, count: Any) -> None:
     scratch = cuda.shared.array((1, THREADS), np.int64)
     mine = 0

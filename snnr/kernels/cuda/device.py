@@ -12,14 +12,23 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from snnr.errors import DeviceError
 from snnr.kernels.cuda.geometry import CARD, SIMULATED, Limits
+
+try:
+    from numba import cuda
+except Exception as error:  # beside a NumPy that is too new for it, an AttributeError
+    raise DeviceError(
+        f"device 'cuda' cannot load numba-cuda {version('numba-cuda')} beside numpy "
+        f"{np.__version__} and numba {version('numba')} ({type(error).__name__}: {error}): install "
+        "versions that fit each other with pip install 'snnr[cuda]', or use device='cpu'"
+    ) from error
 
 #: the least compute capability that CUDA 13 compiles for
 LEAST_CAPABILITY = (7, 5)

@@ -16,7 +16,7 @@ from snnr.kernels.cuda.device import cuda, function, kernel, launch
 from snnr.kernels.cuda.geometry import strided
 from snnr.kernels.cuda.memory import Memory
 from snnr.kernels.cuda.parts.random import philox
-from snnr.kernels.cuda.parts.reduce import THREADS, fold
+from snnr.kernels.cuda.parts.tally import forget, tally
 from snnr.kernels.cuda.parts.walk import places
 
 _NOTHING = np.uint64(0)
@@ -31,24 +31,6 @@ _grad_r_weight = function(rules.grad_r_weight)
 
 def _elements(count: int) -> tuple[int, int]:
     return strided(count, device.machine().limits)
-
-
-@kernel()
-def _forget(counts: Any) -> None:
-    counts[0] = 0
-
-
-@function
-def _tally(alive: Any, pruned: Any, regrown: Any, counts: Any) -> None:
-    """Adds what the threads of a block counted to counts; called by all of them."""
-    scratch = cuda.shared.array((3, THREADS), np.int32)
-    t = cuda.threadIdx.x
-    scratch[0, t] = alive
-    scratch[1, t] = pruned
-    scratch[2, t] = regrown
-    fold(scratch)
-    if t < 3 and scratch[t, 0] != 0:
-        cuda.atomic.add(counts, t, np.int64(scratch[t, 0]))
 
 
 @kernel()
@@ -85,7 +67,7 @@ def _adam_counted(w: Any, g: Any, m: Any, v: Any, rates: Any, row: Any, beta1: A
         pruned += np.int32(before != 0 and after == 0)
         regrown += np.int32(before == 0 and after != 0)
         i += step
-    _tally(alive, pruned, regrown, counts)
+    tally(alive, pruned, regrown, counts)
 
 
 @kernel()
@@ -111,7 +93,7 @@ def _grad_r(w: Any, theta: Any, sign: Any, g: Any, m: Any, v: Any, rates: Any, r
         pruned += np.int32(before != 0 and after == 0)
         regrown += np.int32(before == 0 and after != 0)
         i += step
-    _tally(alive, pruned, regrown, counts)
+    tally(alive, pruned, regrown, counts)
 
 
 @kernel()
@@ -132,7 +114,7 @@ def _grad_r_sgd(w: Any, theta: Any, sign: Any, g: Any, rates: Any, row: Any,
         pruned += np.int32(before != 0 and after == 0)
         regrown += np.int32(before == 0 and after != 0)
         i += step
-    _tally(alive, pruned, regrown, counts)
+    tally(alive, pruned, regrown, counts)
 
 
 @kernel()
@@ -186,7 +168,7 @@ def adam_step(
     if counts is None:
         launch(_adam, *_elements(w.size), *arguments)
         return
-    launch(_forget, 1, 1, counts.array)
+    launch(forget, 1, 1, counts.array)
     launch(_adam_counted, *_elements(w.size), *arguments, counts.array)
 
 
@@ -215,7 +197,7 @@ def grad_r_step(
     counts: Memory,
 ) -> None:
     """Grad R, Adam form, in place."""
-    launch(_forget, 1, 1, counts.array)
+    launch(forget, 1, 1, counts.array)
     launch(
         _grad_r, *_elements(w.size), w.flat, theta.flat, sign.flat, g.flat, m.flat, v.flat,
         rates.array, row, *_betas(w.dtype, beta1, beta2, eps), counts.array,
@@ -232,7 +214,7 @@ def grad_r_sgd_step(
     counts: Memory,
 ) -> None:
     """Grad R, SGD form, in place; step_size is lr."""
-    launch(_forget, 1, 1, counts.array)
+    launch(forget, 1, 1, counts.array)
     launch(
         _grad_r_sgd, *_elements(w.size), w.flat, theta.flat, sign.flat, g.flat, rates.array, row,
         counts.array,

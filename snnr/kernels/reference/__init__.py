@@ -15,16 +15,20 @@ from snnr.kernels.reference import (
     input,
     linear,
     loss,
+    masked,
     memory,
     neuron,
     norm,
     optim,
+    packed,
     pool,
+    rewiring,
     shape,
 )
 
 _FILES = (
-    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim, input,
+    memory, arithmetic, shape, dropout, linear, conv, norm, neuron, pool, loss, count, optim,
+    masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -6,8 +6,9 @@ product per kernel position; sums are made in float64 and rounded once.
 
 import numpy as np
 
-from snnr.kernels.operations import Hints, Pair
+from snnr.kernels.operations import Hints, Packed, Pair
 from snnr.kernels.reference.linear import product
+from snnr.kernels.reference.packed import pack, whole_room
 from snnr.kernels.reference.types import Array
 
 
@@ -66,12 +67,15 @@ def conv2d_weight_grad(
     dy: Array,
     stride: Pair,
     padding: Pair,
-    dw: Array,
+    dw: Array | Packed,
     hints: Hints | None = None,
 ) -> None:
-    """dw[kh,kw,Ci,Co] from x[B,H,W,Ci] float or uint8 and dy[B,Ho,Wo,Co]."""
+    """dw[kh,kw,Ci,Co], or of it what is packed, from x[B,H,W,Ci] float or uint8 and
+    dy[B,Ho,Wo,Co]."""
     padded = _pad(x, padding)
-    for i in range(dw.shape[0]):
-        for j in range(dw.shape[1]):
+    whole = whole_room(dw)
+    for i in range(whole.shape[0]):
+        for j in range(whole.shape[1]):
             seen = padded[_window(i, j, stride, dy.shape[1:3])]
-            dw[i, j] = np.einsum("bhwi,bhwo->io", seen, dy.astype(np.float64), optimize=True)
+            whole[i, j] = np.einsum("bhwi,bhwo->io", seen, dy.astype(np.float64), optimize=True)
+    pack(whole, dw)

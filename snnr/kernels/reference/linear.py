@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from snnr.kernels.operations import Hints
+from snnr.kernels.operations import Hints, Packed
+from snnr.kernels.reference.packed import pack, whole_room
 from snnr.kernels.reference.types import Array
 
 
@@ -50,12 +51,14 @@ def linear_input_grad(
 def linear_weight_grad(
     x: Array,
     dy: Array,
-    dw: Array,
+    dw: Array | Packed,
     scale: float = 1.0,
     hints: Hints | None = None,
 ) -> None:
-    """dw[K,O] = scale * x[M,K].T @ dy[M,O]; x float or uint8."""
-    dw[...] = scale * (x.astype(np.float64).T @ dy.astype(np.float64))
+    """dw[K,O] = scale * x[M,K].T @ dy[M,O], or of it what is packed; x float or uint8."""
+    whole = whole_room(dw)
+    whole[...] = scale * (x.astype(np.float64).T @ dy.astype(np.float64))
+    pack(whole, dw)
 
 
 def bias_grad(dy: Array, db: Array) -> None:

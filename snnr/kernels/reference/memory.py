@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from snnr.kernels.operations import Packed
+from snnr.kernels.reference.packed import unpacked
 from snnr.kernels.reference.types import Array
 
 
@@ -34,9 +36,9 @@ def write(array: Array, out: Array) -> None:
     out[...] = array
 
 
-def copy(x: Array, out: Array) -> None:
-    """out = x, converted."""
-    out[...] = x
+def copy(x: Array | Packed, out: Array) -> None:
+    """out = x, converted; what is packed, as a whole."""
+    out[...] = unpacked(x) if isinstance(x, Packed) else x
 
 
 def fill(out: Array, value: float) -> None:

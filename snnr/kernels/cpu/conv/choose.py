@@ -7,24 +7,28 @@ convolution is a convolution of the output gradient with the mirrored kernel, so
 same code.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.kernels.cpu.conv import patches, spikes, survivors, tiles, winograd
+from snnr.kernels.cpu.conv import patches, sampled, spikes, survivors, tiles, winograd
 from snnr.kernels.cpu.count import is_finite
 from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.packed import pack
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.transpose import swap_last
-from snnr.kernels.operations import Hints, Pair
+from snnr.kernels.operations import Hints, Packed, Pair
 
 #: spike density above which dense tiles beat the walk over spikes (forward, weight gradient)
 SPIKE_DENSITY = 0.30
 #: connectivity below which walking the surviving weights beats dense tiles
 SPARSE = 0.2
-#: the same beside the walk over spikes, as a part of the spike density
+#: connectivity below which a sum for each survivor beats the gradient of all weights
+SAMPLED = 0.1
+#: `SPARSE` beside the walk over spikes, as a part of the spike density
 SPARSE_TO_DENSITY = 0.8
 
 #: channels from which Winograd's transforms cost less than they save
@@ -66,7 +70,9 @@ def conv2d(
     flat = stride == (1, 1)
     sparse = flat and hints and hints.connectivity <= min(SPARSE, SPARSE_TO_DENSITY * share)
     few = binary and share <= SPIKE_DENSITY
-    if binary and (sparse or not few) and not is_finite(w):
+    if binary and (sparse or not few) and not (
+        survivors_for(w, hints).finite if hints and sparse else is_finite(w)
+    ):
         # a spike that is absent passes over its weights, also those that are not finite
         sparse, few = False, True
     if not binary and w[..., 0].size <= SMALL_PATCH:
@@ -109,14 +115,22 @@ def conv2d_weight_grad(
     dy: Float,
     stride: Pair,
     padding: Pair,
-    dw: Float,
+    dw: Float | Packed,
     hints: Hints | None = None,
 ) -> None:
-    """dw[kh, kw, Ci, Co] from x[B, H, W, Ci] and dy[B, Ho, Wo, Co]."""
-    taps = dw.shape[:2]
+    """dw[kh, kw, Ci, Co] from x[B, H, W, Ci] and dy[B, Ho, Wo, Co]; only what survives where no
+    more is wanted."""
+    taps = dw.shape[0], dw.shape[1]
     flat = stride == (1, 1) and padding[0] < taps[0] and padding[1] < taps[1]
-    narrow = x.dtype != np.uint8 and dw[..., 0].size <= SMALL_PATCH
-    if narrow or not flat:
+    narrow = x.dtype != np.uint8 and prod(dw.shape[:3]) <= SMALL_PATCH
+    if isinstance(dw, Packed):
+        if flat and not narrow and dw.pattern.total <= SAMPLED * prod(dw.shape):
+            sampled.weight_grad(x, dy, dw.pattern, taps, padding, dw.values)
+            return
+        whole = empty(dw.shape, dw.dtype)
+        conv2d_weight_grad(x, dy, stride, padding, whole, hints)
+        pack(whole, dw)
+    elif narrow or not flat:
         patches.weight_grad(x, dy, stride, padding, dw)
     elif x.dtype == np.uint8 and events.density(x) <= SPIKE_DENSITY:
         spikes.weight_grad(x, dy, padding, dw)

@@ -5,6 +5,7 @@ batch is.
 """
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,17 @@ from numpy.typing import NDArray
 
 from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.parts.matmul import matmul
+from snnr.kernels.cpu.parts.register_tile import TILE_ROWS, tile, tile_columns
 from snnr.kernels.cpu.parts.rows import add, copy, zero
 from snnr.kernels.jit import jit
 
 #: floats in the patches of one group of images
 GROUP = 1 << 20
+#: values of a patch up to which its gradients cost less than to pack what they are multiplied with
+THIN = 64
+#: parts of the pixels, whose sums are added up in an order that no scheduler changes; pixels of
+#: one of them whose gradients stay in the second-level cache
+PARTS, DEPTH = 16, 256
 
 Float = NDArray[np.floating[Any]]
 Pair = tuple[int, int]
@@ -74,17 +81,48 @@ def conv(x: NDArray[Any], w: Float, stride: Pair, padding: Pair, out: Float) -> 
         matmul(patches.reshape(-1, flat.shape[0]), flat, out[part].reshape(-1, w.shape[3]))
 
 
+@jit(parallel=True)
+def _thin(patches: Any, size: int, dy: Any, channels: int, width: int, partial: Any,
+          dw: Any) -> None:  # fmt: skip
+    """dw[t, o] += sum over the pixels n of patches[n, t] * dy[n, o], of whole register tiles of
+    `width` channels: the gradients are read where they lie, and once. All are flat."""
+    parts, rows = partial.shape[:2]
+    pixels = dy.shape[0] // channels
+    for part in prange(parts):
+        last = pixels * (part + 1) // parts
+        mine = partial[part].reshape(-1)
+        zero(mine)
+        for n in range(pixels * part // parts, last, DEPTH):
+            for r in range(0, rows, TILE_ROWS):
+                for c in range(0, channels, width):
+                    tile(
+                        patches, n * size + r, 1, size, dy, n * channels + c, channels, mine,
+                        r * channels + c, channels, min(DEPTH, last - n), True,
+                    )  # fmt: skip
+    for part in range(parts):
+        add(partial[part].reshape(-1)[: dw.shape[0]], dw)
+
+
 def weight_grad(x: NDArray[Any], dy: Float, stride: Pair, padding: Pair, dw: Float) -> None:
     """dw[kh, kw, Ci, Co] from x[B, H, W, Ci] and dy[B, Ho, Wo, Co]."""
     flat = dw.reshape(-1, dw.shape[3])
     ho, wo = dy.shape[1:3]
-    partial = empty(flat.shape, dw.dtype)
+    size, channels = flat.shape
+    width = tile_columns(dw.itemsize)
+    thin = size <= THIN and channels > 0 and channels % width == 0
+    rows = -(-size // TILE_ROWS) * TILE_ROWS
+    partial = empty((PARTS, rows, channels) if thin else flat.shape, dw.dtype)
     flat.fill(0)
-    for part in _groups(x.shape[0], ho * wo * flat.shape[0]):
+    for part in _groups(x.shape[0], ho * wo * size):
         shape = (part.stop - part.start, ho, wo, *dw.shape[:3])
-        patches = empty(shape, dw.dtype)
+        # the last tile reads past its rows
+        block = empty((prod(shape) + TILE_ROWS,), dw.dtype)
+        patches = block[: prod(shape)].reshape(shape)
         _gather(x[part], dw.shape[:2], stride, padding, (ho, wo), patches)
-        matmul(patches.reshape(-1, flat.shape[0]).T, dy[part].reshape(-1, dw.shape[3]), partial)
+        if thin:
+            _thin(block, size, dy[part].reshape(-1), channels, width, partial, flat.reshape(-1))
+            continue
+        matmul(patches.reshape(-1, size).T, dy[part].reshape(-1, channels), partial)
         flat += partial
 
 

@@ -68,7 +68,7 @@ def _regroup(start: Any, count: Any, index: Any, value: Any, taps: Any, wide: in
 
 
 @jit()
-def _turn_in(image: Any, top: int, left: int, wide: int, block: Any, planes: Any) -> None:
+def turn_in(image: Any, top: int, left: int, wide: int, block: Any, planes: Any) -> None:
     """planes[c, (top + y)*wide + left + x] = image[y, x, c]; zero elsewhere."""
     height, width, _ = image.shape
     channels, plane = planes.shape
@@ -115,7 +115,7 @@ def _conv(x: Any, top: int, left: int, wide: int, first: Any, offset: Any, weigh
         mine = acc[thread]
         block = blocks[thread]
         flat = planes[thread].reshape(-1)
-        _turn_in(x[b], top, left, wide, block[: BLOCK * planes.shape[1]], planes[thread])
+        turn_in(x[b], top, left, wide, block[: BLOCK * planes.shape[1]], planes[thread])
         for r0 in range(0, span, WIDE_PANEL):
             for c0 in range(0, channels, BLOCK):
                 for c in range(c0, min(c0 + BLOCK, channels)):

@@ -12,17 +12,18 @@ from numba import prange
 from numpy.typing import NDArray
 
 from snnr.kernels.cpu.count import is_finite
-from snnr.kernels.cpu.linear import bits, deviations, needed, survivors
+from snnr.kernels.cpu.linear import bits, deviations, needed, sampled, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for
 from snnr.kernels.cpu.linear.outer import outer
 from snnr.kernels.cpu.linear.spikes import walk_lists
 from snnr.kernels.cpu.memory import empty
+from snnr.kernels.cpu.packed import pack
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.gather import NARROW_PANEL, WIDE_PANEL
 from snnr.kernels.cpu.parts.matmul import matmul as product
 from snnr.kernels.cpu.parts.rows import add, zero
 from snnr.kernels.jit import jit
-from snnr.kernels.operations import Hints
+from snnr.kernels.operations import Hints, Packed
 
 #: spike density above which the dense product is quicker
 SPIKE_DENSITY = 0.35
@@ -38,6 +39,8 @@ FEW_OUTPUTS = 32
 LOOK, LIST, WALK = 0.25, 3.0, 4.0
 #: of the dense product, per row; of the walk over the input, per spike or differing float
 DENSE, SPIKE, FLOAT = 0.02, 0.04, 0.06
+#: of the walk over the spikes for few outputs, per spike and for all of them
+NARROW = 1.5
 #: rows of a float input that are looked at before it is decided how to walk it
 SAMPLE = 16
 
@@ -88,17 +91,19 @@ def _walk_spikes(
         hints.call["words"] = packed
     rows, inputs = x.shape
     few = spikes <= SPIKE_DENSITY * x.size and scale != 0
-    if few and w.shape[1] <= NARROW_PANEL:
-        bits.narrow(words, w, scale, bias, out)
-        return True
+    narrow = few and w.shape[1] <= NARROW_PANEL
     if hints and scale != 0:
-        # the way back needs the lists as well: they cost nothing here
-        cost = _sparse_cost(rows, hints.connectivity, listed=True)
-        if cost < min(DENSE * rows, SPIKE * spikes / max(inputs, 1)):
+        # the way back of wide layers needs the lists as well: they cost nothing here
+        cost = _sparse_cost(rows, hints.connectivity, listed=not narrow)
+        each = NARROW / max(w.shape[1], 1) if narrow else SPIKE
+        if cost < min(DENSE * rows, each * spikes / max(inputs, 1)):
             lists = survivors_for(w, hints)
             if lists.finite:
                 survivors.forward(words, lists, scale, bias, out)
                 return True
+    if narrow:
+        bits.narrow(words, w, scale, bias, out)
+        return True
     # a spike that is absent passes over its weights, also those that are not finite
     walked = few or (scale != 0 and not is_finite(w))
     if walked:
@@ -172,14 +177,40 @@ def _as_float(x: NDArray[Any], dtype: Any) -> Float:
 def linear_weight_grad(
     x: NDArray[Any],
     dy: Float,
-    dw: Float,
+    dw: Float | Packed,
     scale: float = 1.0,
     hints: Hints | None = None,
 ) -> None:
-    """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does."""
+    """dw[K, O] = scale * x[M, K].T @ dy[M, O]; walks x as `linear` does, or what survives where no
+    more is wanted."""
+    if not isinstance(dw, Packed):
+        _whole_grad(x, dy, dw, scale, hints)
+        return
+    rows, inputs = x.shape
+    source, each = x, FLOAT
+    if x.dtype == np.uint8:
+        source, spikes = _words(x, hints)
+        each = SPIKE * spikes / max(rows * inputs, 1)
+    share = dw.pattern.total / max(inputs * dy.shape[1], 1)
+    if _sparse_cost(rows, share, listed=True) <= rows * min(DENSE, each):
+        sampled.weight_grad(source, dy, dw.pattern, scale, dw.values)
+        return
+    whole = empty(dw.shape, dw.dtype)
+    _whole_grad(x, dy, whole, scale, hints)
+    pack(whole, dw)
+
+
+def _words(x: NDArray[np.uint8], hints: Hints | None) -> tuple[bits.Words, int]:
+    """Spikes as words, and how many there are, as the forward pass left them."""
+    return (hints.call.get("words") if hints else None) or bits.pack(x)
+
+
+def _whole_grad(
+    x: NDArray[Any], dy: Float, dw: Float, scale: float, hints: Hints | None
+) -> None:
     walked = False
     if x.dtype == np.uint8:
-        words, spikes = (hints.call.get("words") if hints else None) or bits.pack(x)
+        words, spikes = _words(x, hints)
         walked = spikes <= SPIKE_DENSITY * x.size and scale != 0
         if walked and dw.shape[1] <= NARROW_PANEL:
             bits.narrow_grad(words, dy, scale, dw)

@@ -1,6 +1,11 @@
-"""Lists of the surviving weights of a pruned matrix, made in one pass over it."""
+"""Lists of the surviving weights of a pruned matrix, made in one pass over it.
+
+They are kept with the weight for as long as its connections are the same ones; of other values only
+those that are listed are fetched again.
+"""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,23 +19,33 @@ from snnr.kernels.jit import jit
 from snnr.kernels.operations import Hints
 
 #: parts that are listed side by side
-CHUNKS = 8
+CHUNKS = 16
+#: parts of the rows that are worked on side by side: every so manyeth row
+TASKS = 64
 #: room for more survivors than the hint promised, before a second pass is needed
 MARGIN = 1.2
 
 Float = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Survivors:
     """The nonzero entries of w[K, O], row by row: entries start[k] to start[k] + count[k] of
-    `index` (columns, ascending) and `value`; whether all of them are finite."""
+    `index` (columns, ascending) and `value`; whether all of them are finite. What lies between the
+    lists is undefined.
+
+    total : how many there are.
+    pattern, version : of which connections and of which values they are, as in `Hints`.
+    """
 
     start: NDArray[np.int64]
     count: NDArray[np.int64]
     index: NDArray[np.uint32]
     value: Float
     finite: bool
+    total: int
+    pattern: int = 0
+    version: int = 0
 
 
 @jit()
@@ -102,24 +117,67 @@ def survivors_of(w: Float, connectivity: float) -> Survivors:
         index, value = empty((CHUNKS * room,), np.uint32), empty((CHUNKS * room,), w.dtype)
         _list(w.reshape(-1), columns, words, room, start, count, index, value, filled, finite)
         if filled.max() <= room:
-            return Survivors(start, count, index, value, bool(finite.all()))
+            sound, total = bool(finite.all()), int(filled.sum())
+            return Survivors(start, count, index, value, sound, total)
         room = int(filled.max())
 
 
-def survivors_for(w: Float, hints: Hints) -> Survivors:
-    """Lists of w, a matrix or a kernel by its last axis; made once for as long as they hold.
+@jit()
+def _fetch_row(w: Any, origin: int, index: Any, value: Any) -> bool:
+    """Returns whether all values are finite."""
+    finite = True
+    for e in range(index.shape[0]):
+        v = w[origin + np.intp(index[e])]
+        value[e] = v
+        finite &= v - v == 0
+    return finite
 
-    They are made anew for every version of the weights rather than mended: all values that are left
-    change in a training step, and must be fetched anyway.
-    """
-    kept = hints.call.get("survivors")
-    if kept is None and hints.weight is not None:
-        version, kept = hints.weight.get("survivors", (None, None))
-        kept = kept if version == hints.version else None
-    if kept is None:
-        kept = survivors_of(w.reshape(-1, w.shape[-1]), hints.connectivity)
+
+@jit(parallel=True)
+def _fetch(w: Any, columns: int, start: Any, count: Any, index: Any, value: Any,
+           finite: Any) -> None:  # fmt: skip
+    for task in prange(finite.shape[0]):
+        sound = True
+        for k in range(task, start.shape[0], finite.shape[0]):
+            e0 = start[k]
+            e1 = e0 + count[k]
+            sound &= _fetch_row(w, k * columns, index[e0:e1], value[e0:e1])
+        finite[task] = sound
+
+
+def values_at(w: Float, lists: Survivors, value: Float) -> bool:
+    """value[e] = w[k, o] for every survivor (k, o) of the lists; whether all of them are finite."""
+    finite = np.empty(TASKS, np.bool_)
+    _fetch(
+        w.reshape(-1), w.shape[-1], lists.start, lists.count, lists.index, value, finite
+    )
+    return bool(finite.all())
+
+
+def _pattern(hints: Hints) -> int:
+    return hints.version if hints.pattern is None else hints.pattern
+
+
+def kept_survivors(hints: Hints) -> Survivors | None:
+    """The lists that are kept with the weight, if its connections are still those; their values may
+    be others."""
+    kept: Survivors | None = hints.weight.get("survivors") if hints.weight is not None else None
+    return kept if kept is not None and kept.pattern == _pattern(hints) else None
+
+
+def survivors_for(w: Float, hints: Hints) -> Survivors:
+    """Lists of w, a matrix or a kernel by its last axis; made once for as long as they hold."""
+    lists: Survivors | None = hints.call.get("survivors")
+    if lists is not None:
+        return lists
+    lists = kept_survivors(hints)
+    if lists is None:
+        lists = survivors_of(w.reshape(prod(w.shape[:-1]), w.shape[-1]), hints.connectivity)
+        lists.pattern, lists.version = _pattern(hints), hints.version
         if hints.weight is not None:
-            hints.weight["survivors"] = hints.version, kept
-    hints.call["survivors"] = kept
-    made: Survivors = kept
-    return made
+            hints.weight["survivors"] = lists
+    elif lists.version != hints.version:
+        lists.finite = values_at(w, lists, lists.value)
+        lists.version = hints.version
+    hints.call["survivors"] = lists
+    return lists

@@ -8,7 +8,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import prange, types
 from numpy.typing import NDArray
 
@@ -31,23 +30,6 @@ ROWS = 6 if REGISTER == 64 else 3
 BLOCK, DEPTH = 32, 2048
 
 Float = NDArray[np.floating[Any]]
-
-
-def _sum(builder: Any, value: Any) -> Any:
-    """Sum of the lanes of a register."""
-    while value.type.count > 1:
-        half = value.type.count // 2
-        undefined = ir.Constant(value.type, ir.Undefined)
-        low, high = (
-            builder.shuffle_vector(
-                value,
-                undefined,
-                ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(first, first + half))),
-            )
-            for first in (0, half)
-        )
-        value = builder.fadd(low, high)
-    return builder.extract_element(value, ir.IntType(32)(0))
 
 
 @intrinsic
@@ -93,7 +75,7 @@ def dots(typing_context, dy, d0, d_stride, w, w0, w_stride, names, e0, depth, ac
         builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
         builder.position_at_end(done)
         for i, value in enumerate(new):
-            builder.store(_sum(builder, value), v.at(pacc, i))
+            builder.store(v.total(value), v.at(pacc, i))
         return context.get_dummy_value()
 
     i = INDEX

@@ -7,33 +7,12 @@ added to the sums of every output it is connected to.
 
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from snnr.kernels.cpu.parts.dots import spread
 from snnr.kernels.cpu.parts.gather import WIDE_PANEL
 from snnr.kernels.cpu.parts.vector import INDEX, WORD, Vectors, intrinsic, one_type, pointer_to
-
-
-def _spread(builder: Any, v: Vectors, word: Any) -> list[Any]:
-    """Registers that are all ones in the lanes whose bits of the word are set, zero elsewhere."""
-    bits = 8 * v.width
-    integer = ir.IntType(bits)
-    integers = ir.VectorType(integer, v.lanes)
-    undefined = ir.Constant(integers, ir.Undefined)
-    first_lane = ir.Constant(ir.VectorType(ir.IntType(32), v.lanes), [0] * v.lanes)
-    masks = []
-    for first in range(0, WIDE_PANEL, v.lanes):
-        piece = builder.trunc(builder.lshr(word, WORD(first - first % bits)), integer)
-        if bits == WIDE_PANEL:
-            piece = word
-        one = builder.insert_element(undefined, piece, ir.IntType(32)(0))
-        everywhere = builder.shuffle_vector(one, undefined, first_lane)
-        own = [integer(1 << (first % bits + i)) for i in range(v.lanes)]
-        hit = builder.and_(everywhere, ir.Constant(integers, own))
-        fired = builder.icmp_signed("!=", hit, ir.Constant(integers, None))
-        masks.append(builder.sext(fired, integers))
-    return masks
 
 
 def _emit(  # type: ignore[no-untyped-def]
@@ -85,7 +64,7 @@ def scatter_bits(  # type: ignore[no-untyped-def]
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         v = Vectors(context, builder, sig.args[4])
-        masks = _spread(builder, v, args[0])
+        masks = spread(builder, v, args[0])
 
         def add(part: int, weight: Any, total: Any) -> Any:
             kept = builder.and_(builder.bitcast(weight, masks[part].type), masks[part])

@@ -162,20 +162,26 @@ def _backward(panels: Any, start: Any, count: Any, index: Any, value: Any, facto
                 _keep(needed[m % period, j0:j1], out[m, j0:j1])
 
 
+def turned(x: NDArray[Any]) -> Float:
+    """x[M, K] as panels[p, k, i] of WIDE_PANEL rows each, zero past the last row."""
+    rows, columns = x.shape
+    panels = empty((-(-rows // WIDE_PANEL), columns, WIDE_PANEL), x.dtype)
+    _panels(x.reshape(-1), columns, panels)
+    return panels
+
+
 def forward(
     x: Float | Words, lists: Survivors, factor: float, bias: Float | None, out: Float
 ) -> None:
     """out[M, O] = factor * x[M, K] @ w + bias over the survivors of w; x float, or the words of
     spikes."""
-    columns = x.shape[1]
     blocks = -(-out.shape[0] // WIDE_PANEL)
     threads = numba.get_num_threads()
     words, panels = np.empty((0, 0), np.uint64), np.empty((0, 0, 0), out.dtype)
     if x.dtype == np.uint64:
         words = x
     else:
-        panels = empty((blocks, columns, WIDE_PANEL), out.dtype)
-        _panels(x.reshape(-1), columns, panels)
+        panels = turned(x)
     # whole groups of outputs, few enough for the cache and enough tasks for all threads
     pieces = max(-(-out.shape[1] // BLOCK), -(-threads // max(blocks, 1)))
     block = -(-out.shape[1] // (pieces * GROUP)) * GROUP
@@ -190,11 +196,8 @@ def backward(
     dy: Float, lists: Survivors, factor: float, needed: NDArray[np.uint8] | None, dx: Float
 ) -> None:
     """dx[M, K] = factor * dy[M, O] @ w.T over the survivors of w; zero where needed[m % N] is."""
-    rows, columns = dy.shape
-    panels = empty((-(-rows // WIDE_PANEL), columns, WIDE_PANEL), dx.dtype)
-    _panels(dy.reshape(-1), columns, panels)
     _backward(
-        panels, lists.start, lists.count, lists.index, lists.value, dx.dtype.type(factor),
+        turned(dy), lists.start, lists.count, lists.index, lists.value, dx.dtype.type(factor),
         np.empty((0, 0), np.uint8) if needed is None else needed,
         empty((numba.get_num_threads(), GROUP * WIDE_PANEL), dx.dtype), dx, dx.reshape(-1),
     )  # fmt: skip

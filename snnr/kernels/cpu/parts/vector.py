@@ -99,8 +99,40 @@ class Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{suffix}")
         return self.builder.call(function, [a, b, c])
 
+    def total(self, value: Any) -> Any:
+        """Sum of the lanes of a register."""
+        while value.type.count > 1:
+            half = value.type.count // 2
+            undefined = ir.Constant(value.type, ir.Undefined)
+            low, high = (
+                self.builder.shuffle_vector(
+                    value,
+                    undefined,
+                    ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(i, i + half))),
+                )
+                for i in (0, half)
+            )
+            value = self.builder.fadd(low, high)
+        return self.builder.extract_element(value, ir.IntType(32)(0))
+
 
 def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
     """Where element `offset` of an array of any type lies."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [offset])
+
+
+@intrinsic
+def prefetch(typing_context, x, i):  # type: ignore[no-untyped-def]
+    """Have x[i], which will be written, fetched meanwhile; i may lie anywhere."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        place = pointer_to(context, builder, sig.args[0], *args)
+        bit = ir.IntType(32)
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, bit, bit, bit])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [builder.bitcast(place, byte), bit(1), bit(3), bit(1)])
+        return context.get_dummy_value()
+
+    return types.void(x, INDEX), codegen
