@@ -87,7 +87,9 @@ class Search:
         self._asked = {key: value for key, value in fixed.items() if value is not None}
         self._asked |= {"target_connectivity": at}
         method = str(self._asked.get("method", RunSettings.method))
-        if method in METHODS and not takes(method, "target_connectivity"):
+        if method not in METHODS:
+            raise ConfigError(f"method (={method!r}) must be one of {', '.join(METHODS)}")
+        if not takes(method, "target_connectivity"):
             able = [name for name in METHODS if takes(name, "target_connectivity")]
             raise ConfigError(
                 f"method {method!r} cannot end at a connectivity; choose among {', '.join(able)}"

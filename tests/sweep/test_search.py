@@ -1,6 +1,7 @@
 """Searches for the best accuracy at a connectivity."""
 
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ def test_a_process_that_died_leaves_its_trial_to_the_next(tiny_file: Path, tmp_p
     with looked._quietly():
         study = looked._study()
         # begun, never heard of again: as heartbeats long ago say
-        dead = study.ask()
+        with warnings.catch_warnings(action="ignore"):
+            dead = study.ask()
         dead.suggest_float("lr", *search.SPACES["lr"][:2], log=True)
         study._storage.record_heartbeat(dead._trial_id)
         engine = study._storage._backend.engine
