@@ -12,6 +12,7 @@ import click
 COMMANDS = {
     "train": ("snnr.cli.train", "Train and prune a network."),
     "sweep": ("snnr.cli.sweep", "Train with many settings and seeds; compare."),
+    "search": ("snnr.cli.search", "Find the most accurate settings at a connectivity."),
     "plot": ("snnr.cli.plot", "Draw the figures of runs and sweeps."),
     "report": ("snnr.cli.report", "One HTML page about runs and sweeps."),
     "eval": ("snnr.cli.eval", "Accuracy, loss, connectivity, firing rates and operations."),

@@ -62,6 +62,7 @@ ONLY = {
     "PIL": ("snnr.cli", False),
     "nir": ("snnr.export", False),
     "distributed": ("snnr.sweep", False),
+    "optuna": ("snnr.sweep", False),
     "cuda": ("snnr.kernels.cuda", False),
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

@@ -10,6 +10,8 @@ from snnr.optim.base import Optimizer
 LOOKS = 400
 #: share of the training after which the connectivity is to stay as it is
 REACH = 0.9
+#: gradual pruning (Zhu & Gupta 2017, eq. 1) falls with a cubic; a little earlier is a little milder
+POWER = 4
 #: what is aimed at, over the target: what was pruned too much hardly comes back
 ABOVE = 1.02
 #: how much faster than the plan itself deviations from it are to go, at most and in relation to
@@ -25,10 +27,9 @@ STEP, LEAST, MOST = 1.0, 1e-12, 1e3
 
 def planned(place: float, target: float) -> tuple[float, float]:
     """Connectivity at a place (0 to 1) of the training, and how fast it is to fall there, per
-    training: from 1 to the target as gradual pruning does it (Zhu & Gupta 2017, eq. 1, a cubic),
-    then level."""
+    training: from 1 to the target along a parabola of the fourth order, then level."""
     left = 1 - min(place / REACH, 1.0)
-    return target + (1 - target) * left**3, 3 * (1 - target) / REACH * left**2
+    return target + (1 - target) * left**POWER, POWER * (1 - target) / REACH * left ** (POWER - 1)
 
 
 class Steered(Optimizer):
@@ -97,7 +98,9 @@ class Steered(Optimizer):
         # of a network without a connection there is no logarithm
         least = 0.5 / max(sum(p.size for p in self.counts), 1)
         lag = math.log(max(self.connectivity(), least) / planned(place, target)[0])
-        move = max(-STEP, min(STEP, self.move(lag, place, since, target)))
+        # what is missing does not come back by more of the setting, only by less
+        most = STEP if lag > 0 else 0.0
+        move = max(-STEP, min(most, self.move(lag, place, since, target)))
         moved = getattr(self, self.STEERS) * math.exp(move)
         setattr(self, self.STEERS, max(LEAST, min(MOST, moved)))
         self.lag = lag

@@ -14,49 +14,7 @@ from numpy.typing import NDArray
 
 from snnr.errors import ConfigError
 from snnr.sparse.form import Form, Shape, Stage
-from snnr.sparse.kernels.fields import (
-    ACROSS,
-    AFFINE,
-    AVERAGE,
-    BITS,
-    BLOCK,
-    CHANNELS,
-    COLUMNS,
-    FIELDS,
-    FLOATS,
-    HEIGHT,
-    IN_AT,
-    IN_CHANNELS,
-    IN_KIND,
-    IN_PITCH,
-    IN_PLANE,
-    IN_START,
-    IN_WIDE,
-    NEURON,
-    NEURONS,
-    OP,
-    OUT_AT,
-    OUT_KIND,
-    OUT_PITCH,
-    OUT_PLANE,
-    OUT_START,
-    OUT_WIDE,
-    PERIODIC,
-    PIXELS,
-    PLACES,
-    POOL,
-    POOLING,
-    ROOM,
-    ROWS,
-    SCRATCH,
-    STATE,
-    STATIC,
-    STEP_X,
-    STEP_Y,
-    THETA,
-    VOTE,
-    WIDTH,
-)  # fmt: skip
+from snnr.sparse.kernels import fields as f
 from snnr.sparse.kernels.lanes import critical_currents
 
 #: lanes of a group of several images
@@ -113,8 +71,9 @@ def _image(shape: Shape) -> tuple[int, int, int]:
 class Wiring:
     """The arrays of a form, and how its buffers lie.
 
-    first, index, value : lists one after the other; rows by output (`rows` of an operation), and of
-        linear stages once more by input (`columns`).
+    first, index, value : lists one after the other; rows by output (`rows` of an operation), and
+        once more by input, of linear stages (`columns`), or as 64 times the row of pixels plus the
+        distance in it, of convolutions (`runs`).
     affine : pairs of gain and offset.
     scalars : six for each neuron layer: decay, drive, rest, threshold, reset, soft.
     """
@@ -160,7 +119,8 @@ class Wiring:
         value: list[Float] = []
         affine: list[Float] = []
         scalars: list[list[float]] = []
-        self.rows, self.columns, self.affine_at, self.neuron_at = [], [], [], []
+        self.rows, self.columns, self.runs = [], [], []
+        self.affine_at, self.neuron_at = [], []
         entries, starts, state = 0, 0, 0
         self.state_at: list[int] = []
 
@@ -177,7 +137,7 @@ class Wiring:
         for op, before in zip(self.ops, self.places, strict=False):
             stage, weight = op.stage, op.stage.weight
             own = not op.pooling
-            rows = columns = affine_at = neuron_at = -1
+            rows = columns = runs = affine_at = neuron_at = -1
             if own and weight is not None:
                 places = weight.indices
                 if weight.is_conv:
@@ -186,6 +146,9 @@ class Wiring:
                     i, j = tap // weight.shape[3], tap % weight.shape[3]
                     places = channel * before.plane + i * before.wide + j
                 rows = add(weight.indptr, places, weight.data)
+                if weight.is_conv and weight.stride == 1 and before.wide <= f.WIDEST_ROW:
+                    code = places // before.wide * 64 + places % before.wide
+                    runs = add(weight.indptr, code, weight.data)
                 if not weight.is_conv:
                     columns = add(*_by_input(weight.rows(), places, weight.data, before.size))
             if own and (stage.gain is not None or stage.offset is not None):
@@ -201,6 +164,7 @@ class Wiring:
                 scalars.append([n.decay, n.drive, n.rest, n.v_threshold, n.v_reset, float(n.soft)])
             self.rows.append(rows)
             self.columns.append(columns)
+            self.runs.append(runs)
             self.affine_at.append(affine_at)
             self.neuron_at.append(neuron_at)
             self.state_at.append(state)
@@ -237,22 +201,26 @@ class Plan:
         self.wiring, self.kind, self.G, self.S = wiring, kind, G, S
         self.lanes = G * S
         self.Q = -(-self.lanes // 64)
-        self.pitches = {STATIC: max(16, G), FLOATS: -(-self.lanes // 16) * 16, BITS: self.Q}
+        self.pitches = {f.STATIC: max(16, G), f.FLOATS: -(-self.lanes // 16) * 16, f.BITS: self.Q}
         self.theta = np.zeros(0, np.float32)
         self.where = np.zeros(0, np.int64)
-        self.word_room = PERIODIC  # the first words are scratch
+        self.word_room = f.PERIODIC  # the first words are scratch
         self._scratch()
         self.buffers: list[tuple[int, int, int]] = []  #: of each operation: kind, place, pitch
         self._fill(watched)
 
+    def _pitch(self) -> int:
+        """Lanes of a sum, where spikes are walked one by one."""
+        return next(lanes for lanes in (4, 8, 16, 64) if self.lanes <= lanes)
+
     def _scratch(self) -> None:
         wiring = self.wiring
-        acc = max(128 * self.Q, *self.pitches.values(), 128)
+        acc = max(128 * self.Q, *self.pitches.values(), 16 * min(self.lanes, 64))
         sums = 0
-        if self.G == 1 and self.kind == STATIC:
+        if self.G == 1 and self.kind == f.STATIC:
             sums = wiring.ops[0].shape[0] + 64
         if self.Q == 1:
-            pitch = 16 if self.lanes <= 16 else 64
+            pitch = self._pitch()
             for op, columns in zip(wiring.ops, wiring.columns, strict=True):
                 if columns >= 0:
                     sums = max(sums, op.shape[0] * pitch)
@@ -268,40 +236,40 @@ class Plan:
         pixels = self._by_pixels()
         head = self._head(pixels)
         at, pitch = self._buffer(kind, wiring.places[0], pixels)
-        head |= {OUT_KIND: kind, OUT_AT: at, OUT_PITCH: pitch}
+        head |= {f.OUT_KIND: kind, f.OUT_AT: at, f.OUT_PITCH: pitch}
         number = 0
         while number < len(ops):
             op, before = ops[number], wiring.places[number]
             row = self._row(number, op, before, kind, at, pitch)
             fused = 0
             if number == 0 and pixels:
-                row[OP] = PIXELS
+                row[f.OP] = f.PIXELS
                 pool = op.stage.pool
                 plain = pool is not None and pool.kind == "max" and pool.size == pool.stride
                 if plain and pool is not None and not watched:
-                    row[POOL], fused = pool.size, 1
-            out = BITS if op.stage.neuron is not None and not op.pooling else kind
+                    row[f.POOL], fused = pool.size, 1
+            out = f.BITS if op.stage.neuron is not None and not op.pooling else kind
             if op.pooling:
                 average = op.stage.pool is not None and op.stage.pool.kind == "avg"
-                out = FLOATS if average and kind == BITS else kind
-            elif kind == BITS and out == BITS and op.stage.neuron is None:
-                out = FLOATS
+                out = f.FLOATS if average and kind == f.BITS else kind
+            elif kind == f.BITS and out == f.BITS and op.stage.neuron is None:
+                out = f.FLOATS
             after = wiring.places[number + 1 + fused]
             kind = out
             at, pitch = self._buffer(kind, after, False)
             row |= {
-                OUT_KIND: kind, OUT_AT: at, OUT_PITCH: pitch, OUT_START: after.start,
-                OUT_PLANE: after.plane, OUT_WIDE: after.wide,
+                f.OUT_KIND: kind, f.OUT_AT: at, f.OUT_PITCH: pitch, f.OUT_START: after.start,
+                f.OUT_PLANE: after.plane, f.OUT_WIDE: after.wide,
             }  # fmt: skip
             self.buffers.append((kind, at, pitch))
-            if row[OP] == PIXELS:
-                self.where = _where(op.shape, wiring.places[number], after, row.get(POOL, 1))
+            if row[f.OP] == f.PIXELS:
+                self.where = _where(op.shape, wiring.places[number], after, row.get(f.POOL, 1))
             rows.append(row)
             number += 1 + fused
-        rows[-1][VOTE] = wiring.vote
-        rows[0] |= {SCRATCH: self.scratch, ROOM: self.room, BLOCK: self.float_room,
-                    ACROSS: head[ACROSS]}  # fmt: skip
-        self.float_room += 16 * head[ACROSS]
+        rows[-1][f.VOTE] = wiring.vote
+        rows[0] |= {f.SCRATCH: self.scratch, f.ROOM: self.room, f.BLOCK: self.float_room,
+                    f.ACROSS: head[f.ACROSS]}  # fmt: skip
+        self.float_room += 16 * head[f.ACROSS]
         self.table = _table(rows)
         self.head = _table([head])[0]
 
@@ -309,9 +277,9 @@ class Plan:
         """Whether the first operation is a convolution of a static input that walks pixels."""
         stage = self.wiring.ops[0].stage
         weight, neuron = stage.weight, stage.neuron
-        if self.kind != STATIC or weight is None or neuron is None:
+        if self.kind != f.STATIC or weight is None or neuron is None:
             return False
-        return weight.is_conv and weight.stride == 1 and not neuron.soft and self.S <= PERIODIC
+        return weight.is_conv and weight.stride == 1 and not neuron.soft and self.S <= f.PERIODIC
 
     def _head(self, pixels: bool) -> dict[int, int]:
         """How the input is loaded."""
@@ -320,18 +288,21 @@ class Plan:
         if not pixels and place.padding == 0:
             # rows as long as can be; channels count for raw images only
             height, width = 1, height * width
-        head = {OP: PIXELS if pixels else NEURONS, OUT_START: place.start, OUT_PLANE: place.plane,
-                OUT_WIDE: place.wide, CHANNELS: channels, HEIGHT: height, WIDTH: width}  # fmt: skip
+        head = {
+            f.OP: f.PIXELS if pixels else f.NEURONS, f.OUT_START: place.start,
+            f.OUT_PLANE: place.plane, f.OUT_WIDE: place.wide, f.CHANNELS: channels,
+            f.HEIGHT: height, f.WIDTH: width,
+        }  # fmt: skip
         if len(self.wiring.form.input_shape) == 1:
-            head |= {CHANNELS: 1, WIDTH: channels, OUT_PLANE: channels, OUT_WIDE: channels}
+            head |= {f.CHANNELS: 1, f.WIDTH: channels, f.OUT_PLANE: channels, f.OUT_WIDE: channels}
             width = channels
-        head[ACROSS] = -(-width // 16) * 16
+        head[f.ACROSS] = -(-width // 16) * 16
         return head
 
     def _buffer(self, kind: int, place: Place, pixels: bool) -> tuple[int, int]:
         """Room for a buffer: where, and lanes (of floats) or words of a place."""
         pitch = self.pitches[kind]
-        if kind == BITS:
+        if kind == f.BITS:
             at = self.word_room
             self.word_room += place.size * pitch
             return at, pitch
@@ -348,27 +319,33 @@ class Plan:
         wiring, stage = self.wiring, op.stage
         channels, height, width = _image(op.shape)
         row = {
-            OP: POOLING if op.pooling else NEURONS, IN_KIND: kind, IN_AT: at, IN_PITCH: pitch,
-            IN_CHANNELS: before.channels, IN_START: before.start, IN_PLANE: before.plane,
-            IN_WIDE: before.wide, STEP_Y: before.wide, STEP_X: 1, CHANNELS: channels,
-            HEIGHT: height, WIDTH: width, ROWS: wiring.rows[number], COLUMNS: -1,
-            PLACES: before.size, AFFINE: wiring.affine_at[number],
-            NEURON: wiring.neuron_at[number], THETA: -1, STATE: wiring.state_at[number], VOTE: 1,
+            f.OP: f.POOLING if op.pooling else f.NEURONS,
+            f.IN_KIND: kind, f.IN_AT: at, f.IN_PITCH: pitch,
+            f.IN_CHANNELS: before.channels, f.IN_START: before.start, f.IN_PLANE: before.plane,
+            f.IN_WIDE: before.wide, f.STEP_Y: before.wide, f.STEP_X: 1, f.CHANNELS: channels,
+            f.HEIGHT: height, f.WIDTH: width, f.ROWS: wiring.rows[number], f.COLUMNS: -1,
+            f.RUNS: -1, f.PLACES: before.size, f.AFFINE: wiring.affine_at[number],
+            f.NEURON: wiring.neuron_at[number], f.THETA: -1, f.STATE: wiring.state_at[number],
+            f.VOTE: 1,
         }  # fmt: skip
         if op.pooling:
             assert stage.pool is not None
             step = stage.pool.stride
-            row |= {POOL: stage.pool.size, AVERAGE: int(stage.pool.kind == "avg"),
-                    STEP_Y: step * before.wide, STEP_X: step}  # fmt: skip
+            row |= {f.POOL: stage.pool.size, f.AVERAGE: int(stage.pool.kind == "avg"),
+                    f.STEP_Y: step * before.wide, f.STEP_X: step}  # fmt: skip
             return row
         weight, neuron = stage.weight, stage.neuron
         if weight is not None and weight.is_conv:
-            row |= {STEP_Y: weight.stride * before.wide, STEP_X: weight.stride}
-        events = kind == STATIC and self.G == 1 and number == 0
-        if (kind == BITS and self.Q == 1 and neuron is not None) or events:
-            row[COLUMNS] = wiring.columns[number]
-        if kind == STATIC and neuron is not None and not neuron.soft and self.S <= PERIODIC:
-            row[THETA] = self.theta.size
+            row |= {f.STEP_Y: weight.stride * before.wide, f.STEP_X: weight.stride}
+        few = self.G <= f.FEW_IMAGES and self.Q == 1
+        if kind == f.BITS and few and neuron is not None and wiring.runs[number] >= 0:
+            row |= {f.RUNS: wiring.runs[number], f.RUN_AT: self.word_room}
+            self.word_room += before.size // before.wide * self.lanes
+        events = kind == f.STATIC and self.G == 1 and number == 0
+        if (kind == f.BITS and self.Q == 1 and neuron is not None) or events:
+            row[f.COLUMNS] = wiring.columns[number]
+        if kind == f.STATIC and neuron is not None and not neuron.soft and self.S <= f.PERIODIC:
+            row[f.THETA] = self.theta.size
             self.theta = np.concatenate([self.theta, critical_currents(neuron, self.S)])
         return row
 
@@ -392,7 +369,7 @@ def _where(shape: Shape, before: Place, after: Place, pool: int) -> Int:
 
 
 def _table(rows: list[dict[int, int]]) -> Int:
-    table = np.zeros((len(rows), FIELDS), np.int64)
+    table = np.zeros((len(rows), f.FIELDS), np.int64)
     for number, row in enumerate(rows):
         for column, value in row.items():
             table[number, column] = value

@@ -46,7 +46,8 @@ def execute(
 
     Returns
     -------
-    ``{"event": "finished"}``, ``{"event": "stopped"}`` or ``{"event": "failed", "error"}``.
+    ``{"event": "finished"}``, ``{"event": "stopped", "signal"}`` or ``{"event": "failed",
+    "error"}``.
     """
     try:
         settings = settings_of(config)
@@ -54,8 +55,8 @@ def execute(
             trainer = _trainer(settings, folder / CHECKPOINT, [_Reporter(tell, stopping)])
             tell({"event": "started", "epoch": trainer.epoch, "epochs": trainer.epochs})
             trainer.fit()
-    except (Interrupted, AtOnce):
-        return {"event": "stopped"}
+    except (Interrupted, AtOnce) as stopped:
+        return {"event": "stopped", "signal": int(stopped.signal)}
     except SnnrError as error:
         return {"event": "failed", "error": " ".join(str(error).split())}
     except Exception as error:
@@ -116,6 +117,8 @@ class _Reporter(Callback):
     def epoch(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
         keys = ("epoch", "test_accuracy", "connectivity", "seconds")
         self._tell({"event": "epoch", **{key: row[key] for key in keys}})
+        if self._stopping():
+            trainer.stop()
 
     def warning(self, trainer: Trainer, text: str) -> None:
         self._tell({"event": "warning", "text": text})

@@ -14,7 +14,9 @@ ROW: dict[str, Any] = {
 
 
 def state(position: int) -> Any:
-    return SimpleNamespace(epoch=2, epochs=10, position=position, batches=8, mean_loss=0.5)
+    return SimpleNamespace(
+        epoch=2, epochs=10, position=position, batches=8, mean_loss=0.5, optimizer=None
+    )
 
 
 def test_a_bar_fits_the_terminal(

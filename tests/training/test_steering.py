@@ -73,7 +73,7 @@ def test_the_plan_goes_from_all_to_the_target_and_stays() -> None:
     found, falls = zip(*(planned(n / 1000, 0.02) for n in range(1001)), strict=True)
     assert found[0] == 1
     assert all(a >= b for a, b in pairwise(found))
-    assert found[500] == pytest.approx(0.02 + 0.98 * (1 - 0.5 / 0.9) ** 3)
+    assert found[500] == pytest.approx(0.02 + 0.98 * (1 - 0.5 / 0.9) ** 4)
     assert set(found[900:]) == {0.02}
     np.testing.assert_allclose(falls[1:-1], -np.gradient(found, 1e-3)[1:-1], atol=1e-2)
 
@@ -120,23 +120,41 @@ def test_the_prior_moves_as_the_rule_says(tiny: Dataset) -> None:
     run.fit()
     assert len(seen.priors) == 40
     prior, lag, connectivity = 0.1, 0.0, 1.0
-    flow = 3 * 0.694 / 0.9 + 0.3
+    flow = 4 * 0.694 / 0.9 + 0.3
     for step, (used, after) in enumerate(zip(seen.priors, seen.connectivities, strict=True)):
         left = max(1 - step / 40 / 0.9, 0)
-        wanted = 0.306 + 0.694 * left**3
+        wanted = 0.306 + 0.694 * left**4
         now = math.log(connectivity / wanted)
-        pace, before = 3 * 0.694 / 0.9 * left**2 + 0.3 * wanted, flow
+        pace, before = 4 * 0.694 / 0.9 * left**3 + 0.3 * wanted, flow
         # 40 steps are answered twice as fast as the plan goes
         move = 2 * wanted / pace * (now - lag) + 2 * wanted / pace * 2 / 4 / 40 * now * (
             1 + 10 * abs(now)
         )
         move += math.log(pace / before) / 4
         if step:
-            prior *= math.exp(min(max(move, -1), 1))
+            prior *= math.exp(min(max(move, -1), 1 if now > 0 else 0))
         lag, connectivity, flow = now, after, pace
         assert used == pytest.approx(prior, rel=1e-9)
     assert run.history["settings"]["prior"] == seen.priors[9::10]
     assert run.optimizer.steered == "prior"
+
+
+def test_it_is_not_raised_where_connections_are_missing() -> None:
+    net = network()
+    optimizer = optim.GradR(net.parameters(), prior=0.1, target_connectivity=0.9)
+    optimizer.begin(net, 40)
+    for p in net.parameters():
+        p.assign(np.where(np.arange(p.size).reshape(p.shape) % 2, p.numpy(), 0))
+        p.grad = np.zeros(p.shape, np.float32)
+    for p in optimizer.counts:
+        p.backend.count_nonzero(p.memory, optimizer.counts[p])
+    priors = []
+    for _ in range(39):
+        optimizer.step()
+        priors.append(optimizer.prior)
+    assert optimizer.lag < 0
+    assert all(a >= b for a, b in pairwise(priors))
+    assert priors[-1] < 0.01
 
 
 def test_without_a_target_the_prior_stays(tiny: Dataset) -> None:

@@ -109,30 +109,87 @@ gather_bits_32 = _gather_bits(32)
 gather_bits_64 = _gather_bits(64)
 
 
-@intrinsic
-def scatter_bits_16(typing_context, word, index, start, stop, value, acc, acc0):  # type: ignore[no-untyped-def]
-    """acc[acc0 + index[e]*16 + n] += value[e] where bit n of the word is set, n < 16."""
-    one_type(value, acc)
+def _scatter_bits(lanes: int) -> Any:
+    """acc[acc0 + index[e]*lanes + n] += value[e] where bit n of the word is set, n < lanes."""
 
-    def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        word, index, start, stop, value, acc, acc0 = args
-        v = _vectors(context, builder, sig.args[4], 16)
-        pi = pointer_to(context, builder, sig.args[1], index, WORD(0))
-        pv = v.pointer(sig.args[4], value, WORD(0))
-        pacc = v.pointer(sig.args[5], acc, acc0)
-        masks = [_mask(builder, v, word, first) for first in range(0, 16, v.lanes)]
-        with cgutils.for_range_slice(builder, start, stop, WORD(1), WORD) as (e, _):
-            name = builder.zext(builder.load(builder.gep(pi, [e])), WORD)
-            weight = v.splat(builder.load(builder.gep(pv, [e])))
-            target = v.at(pacc, builder.mul(name, WORD(16)))
-            for part, mask in enumerate(masks):
-                p = v.at(target, part * v.lanes)
-                total = v.load(p)
-                v.store(builder.select(mask, builder.fadd(total, weight), total), p)
-        return context.get_dummy_value()
+    @intrinsic
+    def scatter_bits(typing_context, word, index, start, stop, value, acc, acc0):  # type: ignore[no-untyped-def]
+        one_type(value, acc)
 
-    i = INDEX
-    return types.void(types.uint64, index, i, i, value, acc, i), emit
+        def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
+            word, index, start, stop, value, acc, acc0 = args
+            v = _vectors(context, builder, sig.args[4], lanes)
+            pi = pointer_to(context, builder, sig.args[1], index, WORD(0))
+            pv = v.pointer(sig.args[4], value, WORD(0))
+            pacc = v.pointer(sig.args[5], acc, acc0)
+            masks = [_mask(builder, v, word, first) for first in range(0, lanes, v.lanes)]
+            with cgutils.for_range_slice(builder, start, stop, WORD(1), WORD) as (e, _):
+                name = builder.zext(builder.load(builder.gep(pi, [e])), WORD)
+                weight = v.splat(builder.load(builder.gep(pv, [e])))
+                target = v.at(pacc, builder.mul(name, WORD(lanes)))
+                for part, mask in enumerate(masks):
+                    p = v.at(target, part * v.lanes)
+                    total = v.load(p)
+                    v.store(builder.select(mask, builder.fadd(total, weight), total), p)
+            return context.get_dummy_value()
+
+        i = INDEX
+        return types.void(types.uint64, index, i, i, value, acc, i), emit
+
+    return scatter_bits
+
+
+scatter_bits_4 = _scatter_bits(4)
+scatter_bits_8 = _scatter_bits(8)
+scatter_bits_16 = _scatter_bits(16)
+
+
+def _gather_rows(steps: int) -> Any:
+    """acc[acc0 + 16*t + x] = sum of value[e] over the entries e in start..stop for which bit
+    x0 + x + code[e] % 64 of rows[r0 + code[e] // 64 * stride + t] is set; x < 16, t < steps."""
+
+    @intrinsic
+    def gather_rows(  # type: ignore[no-untyped-def]
+        typing_context, rows, r0, stride, x0, code, start, stop, value, acc, acc0
+    ):
+        one_type(value, acc)
+
+        def emit(context, builder, sig, args):  # type: ignore[no-untyped-def]
+            rows, r0, stride, x0, code, start, stop, value, acc, acc0 = args
+            v = _vectors(context, builder, sig.args[7], 16)
+            pr = pointer_to(context, builder, sig.args[0], rows, r0)
+            pc = pointer_to(context, builder, sig.args[4], code, WORD(0))
+            pv = v.pointer(sig.args[7], value, WORD(0))
+            pacc = v.pointer(sig.args[8], acc, acc0)
+            parts = range(0, 16, v.lanes)
+            cells = [[cgutils.alloca_once_value(builder, v.zero) for _ in parts]
+                     for _ in range(steps)]  # fmt: skip
+            with cgutils.for_range_slice(builder, start, stop, WORD(1), WORD) as (e, _):
+                name = builder.zext(builder.load(builder.gep(pc, [e])), WORD)
+                row = builder.mul(builder.lshr(name, WORD(6)), stride)
+                shift = builder.add(builder.and_(name, WORD(63)), x0)
+                weight = v.splat(builder.load(builder.gep(pv, [e])))
+                for t, mine in enumerate(cells):
+                    bits = builder.load(builder.gep(pr, [builder.add(row, WORD(t))]))
+                    bits = builder.lshr(bits, shift)
+                    for first, cell in zip(parts, mine, strict=True):
+                        total = builder.load(cell)
+                        grown = builder.fadd(total, weight)
+                        mask = _mask(builder, v, bits, first)
+                        builder.store(builder.select(mask, grown, total), cell)
+            for t, mine in enumerate(cells):
+                for first, cell in zip(parts, mine, strict=True):
+                    v.store(builder.load(cell), v.at(pacc, 16 * t + first))
+            return context.get_dummy_value()
+
+        i = INDEX
+        return types.void(rows, i, i, i, code, i, i, value, acc, i), emit
+
+    return gather_rows
+
+
+gather_rows_1 = _gather_rows(1)
+gather_rows_4 = _gather_rows(4)
 
 
 def _step(lanes: int, soft: bool) -> Any:

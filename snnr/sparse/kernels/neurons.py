@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from snnr.kernels.cpu.parts.bits import lowest
 from snnr.kernels.jit import jit
 from snnr.sparse.kernels.lanes import (
     get,
@@ -128,3 +129,23 @@ def fire_periodic(z: Any, z0: int, S: int, G: int, gain: Any, offset: Any, theta
                 q = w0 + (lane >> 6)
                 put(words, q, get(words, q) | (new << np.uint64(lane & 63)))
                 lane += (k + 1) * G
+
+
+@jit(forceinline=True)
+def fire_rows(z: Any, z0: int, stride: int, S: int, G: int, n: int, gain: Any, offset: Any,
+              scalars: Any, s0: int, v: Any, inside: Any, words: Any, w0: int) -> None:  # fmt: skip
+    """16 neighbouring neurons of image n over S steps, from rest; bit x of `inside` is set where
+    there is one. Who fires gets its bit in the word of its place."""
+    soft = scalars[s0 + 5] != 0
+    for t in range(S):
+        at = z0 + t * stride
+        if soft:
+            bits = step_soft_16(z, at, gain, offset, scalars, s0, v, 0, t == 0)
+        else:
+            bits = step_hard_16(z, at, gain, offset, scalars, s0, v, 0, t == 0)
+        bits &= inside
+        bit = _ONE << np.uint64(t * G + n)
+        while bits:
+            place = w0 + lowest(bits)
+            bits &= bits - _ONE
+            put(words, place, get(words, place) | bit)

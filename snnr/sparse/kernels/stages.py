@@ -24,9 +24,12 @@ from snnr.sparse.kernels.lanes import (
     get,
     put,
     reached_64,
+    scatter_bits_4,
+    scatter_bits_8,
     scatter_bits_16,
 )
 from snnr.sparse.kernels.neurons import REACH, fire, fire_periodic
+from snnr.sparse.kernels.rows import by_rows
 
 _ONE = np.uint64(1)
 _NONE = np.uint64(0)
@@ -143,17 +146,22 @@ def scattered(row: Any, G: int, S: int, Q: int, first: Any, index: Any, value: A
     for k in range(places):
         if get(words, at + k):
             met += get(first, columns + k + 1) - get(first, columns + k)
-    if 2 * met > first[columns + places] - first[columns]:
+    lanes = S * G
+    pitch = 4 if lanes <= 4 else 8 if lanes <= 8 else 16 if lanes <= 16 else 64
+    # a connection that is met costs more than one that is looked at
+    if met * (1.3 if pitch <= 16 else 2.0) > first[columns + places] - first[columns]:
         return False
-    narrow = S * G <= 16
-    pitch = 16 if narrow else 64
     count = row[p.CHANNELS]
     sums[: count * pitch] = 0
     for k in range(places):
         word = get(words, at + k)
         if word:
             start, stop = get(first, columns + k), get(first, columns + k + 1)
-            if narrow:
+            if pitch == 4:
+                scatter_bits_4(word, index, start, stop, value, sums, 0)
+            elif pitch == 8:
+                scatter_bits_8(word, index, start, stop, value, sums, 0)
+            elif pitch == 16:
                 scatter_bits_16(word, index, start, stop, value, sums, 0)
             else:
                 scatter_bits(word, index, start, stop, value, sums, 0)
@@ -376,6 +384,9 @@ def run_stages(table: Any, begin: int, G: int, S: int, Q: int, first: Any, index
             done = scattered(
                 row, G, S, Q, first, index, value, affine, scalars, state, v, sums, words
             )
+        elif op == p.NEURONS and row[p.RUNS] >= 0 and state.shape[0] == 0:
+            by_rows(row, G, S, first, index, value, affine, scalars, v, acc, words)
+            done = True
         if op == p.NEURONS and not done:
             gathered(
                 row, G, S, Q, first, index, value, affine, scalars, theta, state, v, acc, words,
