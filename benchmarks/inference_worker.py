@@ -1,6 +1,6 @@
 """A contender of `inference.py` in a process of its own: calls it for as long as it is told.
 
-    python inference_worker.py CONTENDER NETWORK.npz BATCH THREADS
+python inference_worker.py CONTENDER NETWORK.npz BATCH THREADS
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ FIRST = (
     "cuda/test_simulator.py",
     "trust/test_properties.py",
     "cuda/test_launches.py",
+    "sparse/test_engine.py",
     "test_flat.py",
     "kernels/test_neuron.py",
     "kernels/test_conv.py",

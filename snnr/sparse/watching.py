@@ -213,7 +213,7 @@ def compare(watched: Watched, network: Sequential, x: Array, dense_input: Float)
     finally:
         for layer, mode in was:
             layer.training = mode
-    return Comparison(total, differing, len(x), other, margin)
+    return Comparison(total, differing, len(x), other, float(margin))
 
 
 def _keeper(seen: dict[str, Array]) -> Any:

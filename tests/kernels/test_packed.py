@@ -5,7 +5,7 @@ import pytest
 
 from snnr.kernels.cpu.conv import choose as conv_choose
 from snnr.kernels.cpu.conv import sampled as conv
-from snnr.kernels.cpu.linear import bits, sampled
+from snnr.kernels.cpu.linear import bits, sampled, survivors
 from snnr.kernels.cpu.linear.lists import survivors_for, survivors_of
 from snnr.kernels.operations import Hints
 from snnr.kernels.reference import OPERATIONS
@@ -79,7 +79,7 @@ def test_sums_over_the_batch(monkeypatch, shape, cache):
         dy = normal(generator, (m, o), dtype)
         for x in (normal(generator, (m, k), dtype), spikes(generator, (m, k), 0.3)):
             values = np.zeros(lists.index.shape, dtype)
-            given = bits.pack(x)[0] if x.dtype == np.uint8 else x
+            given = bits.pack(x)[0] if x.dtype == np.uint8 else survivors.turned(x)
             sampled.weight_grad(given, dy, lists, 2.0, values)
             want = expected("linear_weight_grad", w, x=x, dy=dy, scale=2.0)
             for row, (start, count) in enumerate(zip(lists.start, lists.count, strict=True)):

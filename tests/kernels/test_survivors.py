@@ -73,7 +73,7 @@ def test_linear_forward(shape, connectivity, dtype):
     for bias in (None, normal(generator, (o,), dtype)):
         for x in (normal(generator, (m, k), dtype), spikes(generator, (m, k), 0.2)):
             out = poisoned(np.empty((m, o), dtype))
-            given = bits.pack(x)[0] if x.dtype == np.uint8 else x
+            given = bits.pack(x)[0] if x.dtype == np.uint8 else survivors.turned(x)
             survivors.forward(given, lists, 2.0, bias, out)
             want = expected("linear", ("out",), x=x, w=w, bias=bias, out=out, scale=2.0)
             same("linear", out, want, 1.0)

@@ -58,7 +58,9 @@ def specs(draw: Any) -> str:
     channels=st.integers(1, 2), seed=st.integers(0, 1 << 16),
 )  # fmt: skip
 # what lost its columns lost its rows too
-@example("3c3-mp2-lif-3c3-lif-fc2-if-fc4", T=1, count=1, share=0.0625, channels=1, seed=0)
+@example(
+    spec="3c3-mp2-lif-3c3-lif-fc2-if-fc4", T=1, count=1, share=0.0625, channels=1, seed=0
+)  # fmt: skip
 def test_a_network_by_spec(
     spec: str, T: int, count: int, share: float, channels: int, seed: int
 ) -> None:

@@ -124,7 +124,8 @@ def _walk_floats(
         few = x[:: max(rows // SAMPLE, 1)]
         share = np.count_nonzero(few != background) / few.size
         if _sparse_cost(rows, hints.connectivity) < rows * min(DENSE, FLOAT * share):
-            survivors.forward(x, survivors_for(w, hints), scale, bias, out)
+            panels = hints.call["panels"] = survivors.turned(x)
+            survivors.forward(panels, survivors_for(w, hints), scale, bias, out)
             return True
     index, value, count = events.deviations(x, background)
     if not _mostly_background(x, background, count):
@@ -187,12 +188,13 @@ def linear_weight_grad(
         _whole_grad(x, dy, dw, scale, hints)
         return
     rows, inputs = x.shape
-    source, each = x, FLOAT
-    if x.dtype == np.uint8:
-        source, spikes = _words(x, hints)
+    binary, each = x.dtype == np.uint8, FLOAT
+    if binary:
+        words, spikes = _words(x, hints)
         each = SPIKE * spikes / max(rows * inputs, 1)
     share = dw.pattern.total / max(inputs * dy.shape[1], 1)
     if _sparse_cost(rows, share, listed=True) <= rows * min(DENSE, each):
+        source = words if binary else _panels(x, hints)
         sampled.weight_grad(source, dy, dw.pattern, scale, dw.values)
         return
     whole = empty(dw.shape, dw.dtype)
@@ -203,6 +205,12 @@ def linear_weight_grad(
 def _words(x: NDArray[np.uint8], hints: Hints | None) -> tuple[bits.Words, int]:
     """Spikes as words, and how many there are, as the forward pass left them."""
     return (hints.call.get("words") if hints else None) or bits.pack(x)
+
+
+def _panels(x: Float, hints: Hints | None) -> Float:
+    """Floats turned, as the forward pass may have left them."""
+    left = hints.call.get("panels") if hints else None
+    return survivors.turned(x) if left is None else left
 
 
 def _whole_grad(

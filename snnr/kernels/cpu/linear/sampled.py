@@ -58,8 +58,8 @@ def _weight_grad(words: Any, inputs: Any, panels: Any, outputs: int, group: int,
 def weight_grad(
     x: Float | Words, dy: Float, lists: Survivors, factor: float, values: Float
 ) -> None:
-    """values[e] = factor * (x.T @ dy[M, O])[k, o] for every survivor (k, o); x[M, K] float, or the
-    words of spikes. Entries between the lists stay as they are."""
+    """values[e] = factor * (x.T @ dy[M, O])[k, o] for every survivor (k, o); x the words of
+    spikes, or floats as `turned` makes them. Entries between the lists stay as they are."""
     rows, outputs = dy.shape
     words, inputs = np.empty(0, np.uint64), np.empty(0, dy.dtype)
     if rows == 0:
@@ -68,7 +68,7 @@ def weight_grad(
     if x.dtype == np.uint64:
         words = x.reshape(-1)
     else:
-        inputs = turned(x).reshape(-1)
+        inputs = x.reshape(-1)
     group = max(CACHE // max(outputs * WIDE_PANEL * dy.itemsize, 1), 1)
     _weight_grad(
         words, inputs, turned(dy).reshape(-1), outputs, group, lists.start, lists.count,

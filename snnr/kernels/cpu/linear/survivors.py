@@ -173,15 +173,15 @@ def turned(x: NDArray[Any]) -> Float:
 def forward(
     x: Float | Words, lists: Survivors, factor: float, bias: Float | None, out: Float
 ) -> None:
-    """out[M, O] = factor * x[M, K] @ w + bias over the survivors of w; x float, or the words of
-    spikes."""
+    """out[M, O] = factor * x[M, K] @ w + bias over the survivors of w; x the words of spikes, or
+    floats as `turned` makes them."""
     blocks = -(-out.shape[0] // WIDE_PANEL)
     threads = numba.get_num_threads()
     words, panels = np.empty((0, 0), np.uint64), np.empty((0, 0, 0), out.dtype)
     if x.dtype == np.uint64:
         words = x
     else:
-        panels = turned(x)
+        panels = x
     # whole groups of outputs, few enough for the cache and enough tasks for all threads
     pieces = max(-(-out.shape[1] // BLOCK), -(-threads // max(blocks, 1)))
     block = -(-out.shape[1] // (pieces * GROUP)) * GROUP
