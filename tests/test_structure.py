@@ -20,6 +20,7 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.data",),
     ("snnr.kernels.rules",),
     ("snnr.kernels.operations",),
+    ("snnr.kernels.updates",),
     ("snnr.kernels.backend",),
     ("snnr.kernels.reference",),
     ("snnr.kernels.threads",),
