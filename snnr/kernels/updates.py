@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from snnr.kernels.operations import Hints, Memory
+from snnr.kernels.hints import Hints, Memory
 
 
 class Updates(Protocol):
