@@ -18,7 +18,7 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.budget", "snnr.interrupt", "snnr.lock"),
     ("snnr.hdf5",),
     ("snnr.data",),
-    ("snnr.kernels.rules",),
+    ("snnr.kernels.rules", "snnr.kernels.hints"),
     ("snnr.kernels.operations",),
     ("snnr.kernels.backend",),
     ("snnr.kernels.reference",),
