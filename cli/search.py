@@ -71,7 +71,7 @@ def command(
 ) -> None:
     """Look for the settings with which DATASET is learned best at a connectivity. What is given is
     fixed; of learning rate, prior and sparsity, those that the method has and that are not given
-    are searched. Needs Optuna (extra search).
+    are searched. Needs Optuna (extra optuna).
 
     Each trial is a run in a folder of its own. The same command goes on where a search stopped, and
     several processes that give it, with one --storage or folder, share the work.

@@ -2,7 +2,8 @@
 
 It is put together from plain functions, one for every method of `Backend`, with the same parameters
 in the same order. Callers reach an operation as an attribute:
-``backend(device).linear(x, w, bias, out)``. What the operations do is written in `operations`.
+``backend(device).linear(x, w, bias, out)``. What the operations do is written in `operations` and
+`updates`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +14,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from snnr.errors import DeviceError
 from snnr.kernels.operations import Hints, Memory, Operations, Packed, Pair
+from snnr.kernels.updates import Updates
 
 
-class Backend(Operations, Protocol):
+class Backend(Operations, Updates, Protocol):
     """Memory verbs beside the operations. `host`: memory is a NumPy array."""
 
     name: str
@@ -73,7 +75,9 @@ def _functions(protocol: type) -> list[str]:
 
 
 #: every function that a backend has
-OPERATIONS: tuple[str, ...] = (*_functions(Backend), *_functions(Operations))
+OPERATIONS: tuple[str, ...] = (
+    *_functions(Backend), *_functions(Operations), *_functions(Updates),
+)  # fmt: skip
 
 
 def philox_blocks(size: int) -> int:

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.optim.base import Optimizer
-from snnr.optim.settings import AdamSettings, setting
+from snnr.errors import ConfigError
+from snnr.optim.settings import AdamSettings, setting, target_setting
 from snnr.optim.state import Kept
+from snnr.optim.steering import BOOST, Steered
 from snnr.tensor import Parameter
 
 
@@ -26,9 +27,18 @@ class STDSSettings(AdamSettings):
         0, "Steps in all, over which the threshold grows; 0: told when they begin.", least=0,
         most=1 << 53,
     )  # fmt: skip
+    target_connectivity: float = target_setting()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target_connectivity and self.threshold == 0:
+            raise ConfigError(
+                "threshold (=0) must be greater than 0 with a target_connectivity, which starts "
+                "from it"
+            )
 
 
-class STDS(Optimizer, launches_alike=True):
+class STDS(Steered, launches_alike=True):
     """``w = sign(theta) * max(|theta| - d, 0)`` with a threshold d that grows during the training;
     theta gets the gradient of w as it is, also where the connection is pruned.
 
@@ -42,6 +52,8 @@ class STDS(Optimizer, launches_alike=True):
     lr, betas, eps : as Adam.
     threshold : the paper's D, >= 0.
     steps : N; `begin` replaces it.
+    target_connectivity : share of connections to end with: `threshold` is moved from where it
+        starts so that the training gets there (see `Steered`); 0 leaves it alone.
 
     `state[param]` has theta, exp_avg and exp_avg_sq, of the parameter's shape. The steps that
     count are those in which the parameter had a gradient. A weight that is set by hand between two
@@ -58,6 +70,10 @@ class STDS(Optimizer, launches_alike=True):
 
     IN_RATES: ClassVar[frozenset[str]] = frozenset({"lr", "threshold", "steps"})
 
+    STEERS: ClassVar[str] = "threshold"
+    #: of a deviation's logarithm, what a look answers
+    ANSWER: ClassVar[float] = 0.05
+
     threshold: float
     steps: int
 
@@ -69,10 +85,13 @@ class STDS(Optimizer, launches_alike=True):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         steps: int = 0,
+        target_connectivity: float = 0.0,
     ) -> None:
-        super().__init__(
-            params, STDSSettings(lr=lr, betas=betas, eps=eps, threshold=threshold, steps=steps)
-        )
+        settings = STDSSettings(
+            lr=lr, betas=betas, eps=eps, threshold=threshold, steps=steps,
+            target_connectivity=target_connectivity,
+        )  # fmt: skip
+        super().__init__(params, settings)
         #: the threshold that made each weight from its theta
         self._made_with: dict[Parameter, float] = {}
         for p in self.counts:
@@ -82,6 +101,11 @@ class STDS(Optimizer, launches_alike=True):
         for p in self.counts:
             self._made_with[p] = self.made_with(p)
         self.steps = steps
+        super().begin(network, steps)
+
+    def move(self, lag: float, place: float, since: float, target: float) -> float:
+        # a threshold says at once how many connections there are
+        return self.ANSWER * lag * (1 + BOOST * abs(lag))
 
     def scheduled(self, step: int) -> float:
         """d(step)."""

@@ -60,8 +60,8 @@ class Steered(Optimizer):
     def move(self, lag: float, place: float, since: float, target: float) -> float:
         """By how much the logarithm of the setting is to change.
 
-        The setting says how fast connections go, not how many there are. So this is a PI controller
-        in the logarithms of both, whose gains follow the pace of the plan: where that is slow, a
+        Grad R's says how fast connections go, not how many there are. So this is a PI controller in
+        the logarithms of both, whose gains follow the pace of the plan: where that is slow, a
         little less of the setting makes all the difference.
 
         Parameters

@@ -117,8 +117,7 @@ class _Reporter(Callback):
     def epoch(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
         keys = ("epoch", "test_accuracy", "connectivity", "seconds")
         self._tell({"event": "epoch", **{key: row[key] for key in keys}})
-        if self._stopping():
-            trainer.stop()
+        self._due = 0.0  # who heard of the epoch may wish to stop now
 
     def warning(self, trainer: Trainer, text: str) -> None:
         self._tell({"event": "warning", "text": text})

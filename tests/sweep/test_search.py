@@ -168,5 +168,5 @@ def test_without_optuna_the_extra_is_named(
     tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ConfigError, match=r"pip install 'snnr\[search\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'snnr\[optuna\]'"):
         searching(tiny_file, tmp_path / "s")

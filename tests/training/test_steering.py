@@ -88,6 +88,33 @@ def test_three_hundred_steps_end_at_the_target(few: Dataset, form: str, target: 
     assert abs(found / target - 1) < 0.1
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_stds_moves_its_threshold_to_end_there(few: Dataset, target: float) -> None:
+    built = models.mnist_fc(T=4, seed=0)
+    optimizer = optim.STDS(built.parameters(), lr=0.01, target_connectivity=target)
+    Trainer(built, optimizer, few, 16, 1).fit()
+    assert optimizer.steered == "threshold"
+    assert abs(optimizer.connectivity() / target - 1) < 0.1
+
+
+def test_stds_goes_on_with_the_same_bits(tiny: Dataset, tmp_path: Path) -> None:
+    def begun(path: Path | None = None, **more: Any) -> Trainer:
+        net = network()
+        optimizer = optim.STDS(net.parameters(), lr=0.02, target_connectivity=0.3)
+        return Trainer(net, optimizer, tiny, 20, 4, checkpoint=path, **more)
+
+    whole, run = begun(), begun(tmp_path / "c.h5", callbacks=[StopAt(17)])
+    whole.fit()
+    with pytest.raises(Interrupted):
+        run.fit()
+    run = Trainer.resume(tmp_path / "c.h5", tiny)
+    run.fit()
+    assert list(state(run)) == list(state(whole))
+    assert run.optimizer.threshold == whole.optimizer.threshold != 0.05
+    with pytest.raises(ConfigError, match=r"threshold \(=0\) must be greater than 0 with"):
+        optim.STDS(run.network.parameters(), threshold=0, target_connectivity=0.3)
+
+
 @pytest.mark.parametrize(
     "more", [{"prior": 0.3, "lr": 0.01}, {"prior": 1e-6, "lr": 0.01}, {"sparsity": 0.7, "lr": 1e-3}]
 )
