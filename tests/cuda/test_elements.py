@@ -143,6 +143,7 @@ def test_launches_of_any_size(paper: Paper, size: int) -> None:
     run["stds_step"](x, x, x, x, x, rates, 0, 0.9, 0.99, 1e-8, i8(3))
     run["masked_adam_step"](x, x, x, x, rates, 0, 0.9, 0.99, 1e-8, i8(3))
     run["forget_absent"](x, x, x)
+    run["keep_survivors"](x, x)
     run["replace_connected"](x, x)
     run["count_magnitudes"](x, 1, 7, i8(1 << 16))
     run["grow_random"](x, 1, 5, rates, 0, i8(3))

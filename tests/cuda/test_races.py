@@ -221,10 +221,13 @@ CALLS: list[tuple[str, str, Build]] = [
 #: one launch of threads that write what is theirs alone and read what nobody writes
 APART = {
     "accumulate", "add", "multiply", "scale", "spread", "mean_time_grad", "voting_grad",
-    "mask_time", "one_hot", "normalise", "random_affine", "crop_flip",
+    "mask_time", "one_hot", "normalise", "random_affine", "crop_flip", "keep_survivors",
 }  # fmt: skip
-#: of the machine's memory
-VERBS = {"empty", "zeros", "copy_in", "copy_out", "write", "copy", "fill", "record", "reconsider"}
+#: of the machine's memory, and what launches nothing
+VERBS = {
+    "empty", "zeros", "copy_in", "copy_out", "write", "copy", "fill", "record", "reconsider",
+    "packed_gradient",
+}  # fmt: skip
 
 
 def test_every_operation_is_run_in_another_order_or_told_to_be_apart() -> None:

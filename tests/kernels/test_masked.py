@@ -246,3 +246,11 @@ def test_which_are_grown(every_kernels):
         every_kernels["grow_largest"](w, g, wanted, total)
         np.testing.assert_array_equal(w, np.array(left, np.float32))
         assert total.tolist() == [wanted, 5, 3 + wanted - 2]
+
+
+@pytest.mark.parametrize("shape", sized([(1,), (70000,), (3, 5, 7)], [(1,), (3, 5)]))
+def test_keep_survivors(kernels, shape):
+    generator = np.random.default_rng(8)
+    w, x = pruned(generator, shape, 0.5, np.float32), normal(generator, shape)
+    x[..., 0] = np.nan
+    compare(kernels, "keep_survivors", (), ("x",), w=w, x=x)

@@ -12,7 +12,7 @@ from snnr.kernels.operations import Hints
 from snnr.kernels.reference import OPERATIONS
 
 from .conftest import operations
-from .harness import SIMULATED, compare, normal, poisoned, pruned, same, sized, spikes
+from .harness import SIMULATED, normal, poisoned, pruned, same, spikes
 from .test_conv import SHAPES as CONVOLUTIONS
 from .test_conv import output_shape
 
@@ -198,14 +198,6 @@ def test_lists_are_kept_for_one_pattern_and_their_values_for_one_version():
     w[w == w.max()] = np.inf
     assert not survivors_for(w, Hints(weight=kept, version=5, pattern=1)).finite
     assert survivors_for(w, Hints(weight=kept, version=5, pattern=2)) is not first
-
-
-@pytest.mark.parametrize("shape", sized([(1,), (70000,), (3, 5, 7)], [(1,), (3, 5)]))
-def test_keep_survivors(kernels, shape):
-    generator = np.random.default_rng(8)
-    w, x = pruned(generator, shape, 0.5, np.float32), normal(generator, shape)
-    x[..., 0] = np.nan
-    compare(kernels, "keep_survivors", (), ("x",), w=w, x=x)
 
 
 ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
