@@ -5,7 +5,7 @@
 The paper turns digits by up to 30 degrees and shifts them by 15 %, which a network of 2 % of the
 connections cannot learn; without moves it learns the training images by heart. Here they turn by
 up to `--degrees`, shift by up to `--translate` of their size and scale as the paper's do, by less.
-784-800-10, T=8, batch 128, cosine schedule.
+784-800-10, T=8, batch 128.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> None:
     add("--degrees", type=float, default=10.0)
     add("--translate", type=float, default=0.07)
     add("--scale", type=float, nargs=2, default=(0.93, 1.07))
+    add("--schedule", default="cosine")
     add("--seed", type=int, default=0)
     add("--threads", type=int)
     add("--json", type=Path, required=True)
@@ -57,7 +58,7 @@ def main() -> None:
         chosen["rng"] = args.seed
     trainer = snnr.Trainer(
         network, kind(network.parameters(), **chosen), samples, batch_size=128,
-        epochs=args.epochs, loss=args.loss, seed=args.seed, schedule="cosine",
+        epochs=args.epochs, loss=args.loss, seed=args.seed, schedule=args.schedule,
         checkpoint=args.json.with_suffix(".h5"),
     )  # fmt: skip
     history = trainer.fit()
