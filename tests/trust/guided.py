@@ -6,8 +6,8 @@ of a checkout:
 
 Inputs that reach a new part of the readers are kept and changed further, byte by byte; others are
 made from a sound file by the mutations of the harness (not from a damaged one, which would go
-through calls of the HDF5 library that no reader makes: a copy frees memory twice there). Prints a
-table; what made a reader fail lies in the folder of the corpus.
+through calls of the HDF5 library that no reader makes, and one of these once ended in a double free,
+which was not looked into). Prints a table; what made a reader fail lies in the folder of the corpus.
 """
 
 import argparse
