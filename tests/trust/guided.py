@@ -5,9 +5,9 @@ of a checkout:
     guided/bin/python -m tests.trust.guided [FORMAT ...] [--seconds 600] [--corpus FOLDER]
 
 Inputs that reach a new part of the readers are kept and changed further, byte by byte; others are
-made from a sound file by the mutations of the harness (not from a damaged one, which would go
-through calls of the HDF5 library that no reader makes, and one of these once ended in a double free,
-which was not looked into). Prints a table; what made a reader fail lies in the folder of the corpus.
+made from a sound file by the mutations of the harness (not from a damaged one: that goes through
+calls of the HDF5 library that no reader makes, one of which once ended in a double free). Prints a
+table; what made a reader fail lies in the folder of the corpus.
 """
 
 import argparse
