@@ -2,9 +2,9 @@
 
     python benchmarks/accuracy.py [--epochs 12] [--seeds 3] [--json FILE] [--png FILE]
 
-784-800-10, T=8, batch 128, lr 1e-3, target sparsity 0.95, no augmentation: the settings of the
-authors' optimizer in the table that the result is printed beside (one seed of theirs). A finished
-run is kept in the JSON file and not repeated.
+784-800-10, T=8, batch 128, lr 1e-3, target sparsity 0.95, no augmentation. Beside it stands what
+`pairs.py` found of the authors' optimizer in PyTorch. A finished run is kept in the JSON file and
+not repeated.
 """
 
 from __future__ import annotations
@@ -20,14 +20,20 @@ from report import machine, table
 
 import snnr
 
-#: prior -> (accuracy, connectivity) of the authors' optimizer after 12 epochs, one seed
-AUTHORS = {
-    0.0: (0.9790, 1.0),
-    1e-3: (0.9830, 0.631),
-    5e-3: (0.9845, 0.420),
-    1e-2: (0.9859, 0.259),
-    5e-2: (0.9826, 0.0522),
-}
+#: of Grad R, and of dense Adam, which is 0
+PRIORS = (0.0, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1, 3e-1)
+RESULTS = Path(__file__).resolve().parent / "results"
+#: of `pairs.py`, and of the trainings in docs/results.md
+PAIRS, METHODS = RESULTS / "pairs.json", RESULTS / "mnist_methods.json"
+
+
+def authors() -> dict[float, list[tuple[float, float]]]:
+    """Accuracy and connectivity of the authors' optimizer by prior, one entry for each seed."""
+    found: dict[float, list[tuple[float, float]]] = {}
+    for pair in json.loads(PAIRS.read_text())["pairs"]:
+        theirs = pair["pytorch"]
+        found.setdefault(pair["prior"], []).append((theirs["accuracy"], theirs["connectivity"]))
+    return found
 
 
 def run(prior: float, seed: int, epochs: int) -> dict[str, Any]:
@@ -74,25 +80,38 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
             )
         )
     means.sort()
-    axes.plot([m[0] for m in means], [m[1] for m in means], color="tab:blue", label="snnr, mean")
+    label = "snnr, grad-r with a fixed prior, 12 epochs, mean"
+    axes.plot([m[0] for m in means], [m[1] for m in means], color="tab:blue", label=label)
     axes.scatter(
         [100 * r["connectivity"] for r in runs],
         [100 * r["accuracy"] for r in runs],
-        s=14, color="tab:blue", alpha=0.6, label="snnr, one seed",
+        s=14, color="tab:blue", alpha=0.6, label="the same, one seed",
     )  # fmt: skip
     axes.scatter(
-        [100 * c for _, c in AUTHORS.values()],
-        [100 * a for a, _ in AUTHORS.values()],
-        marker="x", color="tab:orange", label="the authors' optimizer (PyTorch), one seed",
+        [100 * c for seeds in authors().values() for _, c in seeds],
+        [100 * a for seeds in authors().values() for a, _ in seeds],
+        marker="x", color="tab:orange", label="the same in PyTorch, authors' optimizer",
     )  # fmt: skip
     for i, (x, y, text) in enumerate(means):
-        # above and below in turn, where marks are close
-        shift = (0, -18) if i % 2 else (0, 12)
+        # beside the steep part of the line, else above and below in turn
+        shift, side = ((9, -11), "left") if x < 4 else ((0, -18 if i % 2 else 12), "center")
         axes.annotate(
-            text, (x, y), textcoords="offset points", xytext=shift, ha="center", fontsize=8
+            text, (x, y), textcoords="offset points", xytext=shift, ha=side, fontsize=8
         )
+    for name, colour, marker in (("grad-r", "tab:green", "D"), ("magnitude", "tab:purple", "s")):
+        found = sorted(
+            (100 * r["connectivity"], 100 * r["accuracy"])
+            for r in json.loads(METHODS.read_text())["runs"]
+            if r["method"] == name
+        )
+        axes.plot(
+            *zip(*found, strict=True), marker=marker, ms=5, color=colour, ls="--",
+            label=f"snnr, {name} to a target connectivity, 30 epochs, one seed",
+        )  # fmt: skip
     axes.set_xscale("log")
-    axes.set_xlabel("connectivity: surviving weights, % (log scale)")
+    axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+    axes.minorticks_off()
+    axes.set_xlabel("connectivity: surviving weights, %")
     axes.set_ylabel("MNIST test accuracy, %")
     axes.margins(0.12, 0.18)
     axes.grid(alpha=0.3)
@@ -114,7 +133,7 @@ def main() -> None:
     found = json.loads(args.json.read_text())["runs"] if args.json and args.json.exists() else []
     runs = [r for r in found if r["epochs"] == args.epochs]
     for seed in range(args.seeds):
-        for prior in args.prior or [*AUTHORS, 1e-1, 3e-1]:
+        for prior in args.prior or PRIORS:
             if any(r["prior"] == prior and r["seed"] == seed for r in runs):
                 continue
             runs.append(run(prior, seed, args.epochs))
@@ -131,7 +150,7 @@ def main() -> None:
         mine = [r for r in runs if r["prior"] == prior]
         accuracy = [100 * r["accuracy"] for r in mine]
         share = [100 * r["connectivity"] for r in mine]
-        theirs = AUTHORS.get(prior)
+        theirs = authors().get(prior)
         rows.append(
             [
                 f"{prior:g}" if prior else "dense",
@@ -139,7 +158,9 @@ def main() -> None:
                 f"{statistics.mean(accuracy):.2f}",
                 f"{min(accuracy):.2f}-{max(accuracy):.2f}",
                 f"{statistics.mean(share):.2f}",
-                f"{100 * theirs[0]:.2f} at {100 * theirs[1]:.2f}" if theirs else "-",
+                " at ".join(f"{100 * statistics.mean(c):.2f}" for c in zip(*theirs, strict=True))
+                if theirs
+                else "-",
             ]
         )
     titles = ["prior", "seeds", "accuracy %", "range", "connectivity %", "authors' optimizer"]
