@@ -98,15 +98,16 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
         axes.annotate(
             text, (x, y), textcoords="offset points", xytext=shift, ha=side, fontsize=8
         )
-    for name, colour, marker in (("grad-r", "tab:green", "D"), ("magnitude", "tab:purple", "s")):
+    curves = ("grad-r", "constant", "tab:green", "D"), ("magnitude", "cosine", "tab:purple", "s")
+    for name, schedule, colour, marker in curves:
         found = sorted(
             (100 * r["connectivity"], 100 * r["accuracy"])
             for r in json.loads(METHODS.read_text())["runs"]
-            if r["method"] == name
+            if (r["method"], r["schedule"]) == (name, schedule) and r["epochs"] <= 60
         )
         axes.plot(
             *zip(*found, strict=True), marker=marker, ms=5, color=colour, ls="--",
-            label=f"snnr, {name} to a target connectivity, 30 epochs, one seed",
+            label=f"snnr, {name} to a target connectivity, one seed",
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
