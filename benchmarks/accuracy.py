@@ -94,7 +94,7 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
     )  # fmt: skip
     for i, (x, y, text) in enumerate(means):
         # beside the steep part of the line, else above and below in turn
-        shift, side = ((9, -11), "left") if x < 4 else ((0, -18 if i % 2 else 12), "center")
+        shift, side = ((9, -11), "left") if x < 8 else ((0, -18 if i % 2 else 12), "center")
         axes.annotate(
             text, (x, y), textcoords="offset points", xytext=shift, ha=side, fontsize=8
         )
