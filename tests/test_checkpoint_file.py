@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def test_file_and_folder_are_synchronised_before_and_after_the_rename(
 
 LIMITED = """
 import resource, sys
+from collections.abc import Callable
 from pathlib import Path
 from snnr.checkpoint import file
 from snnr.errors import CheckpointError
@@ -96,6 +98,7 @@ def test_no_folder_is_told(tmp_path: Path) -> None:
 
 HOLDING = """
 import os, sys
+from collections.abc import Callable
 from pathlib import Path
 from snnr.checkpoint import file
 name, handle = file._begin(Path(sys.argv[1]))
@@ -158,3 +161,16 @@ def test_a_probe_leaves_nothing_and_finds_what_is_wrong(tmp_path: Path) -> None:
     for wrong in (tmp_path / "file" / "c.h5", tmp_path / "new"):
         with pytest.raises(CheckpointError, match="cannot be written"):
             file.probe(wrong)
+
+
+@POSIX
+@pytest.mark.parametrize("write", [lambda path: file.replace(path, b"x"), file.probe])
+def test_a_pipe_is_not_replaced(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "c.h5"
+    os.mkfifo(path)
+    (tmp_path / "link").symlink_to(path)
+    for name in (path, tmp_path / "link"):
+        with pytest.raises(CheckpointError, match="is a device, a pipe or a socket"):
+            write(name)
+    assert path.is_fifo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.h5", "link"]

@@ -29,10 +29,11 @@ def replace(target: Path, content: bytes) -> None:
 
     Raises
     ------
-    CheckpointError : it cannot be written. What was there before is untouched, and nothing else
-        is left.
+    CheckpointError : it cannot be written, or what is there is no file. What was there before is
+        untouched, and nothing else is left.
     """
     real = Path(os.path.realpath(target))
+    _refuse_special(target)
     try:
         _remove_leftovers(real)
         temporary, handle = _begin(real)
@@ -55,9 +56,10 @@ def probe(target: Path) -> None:
 
     Raises
     ------
-    CheckpointError : the folder cannot be created or written to, or the target is a folder.
+    CheckpointError : the folder cannot be created or written to, or the target is no file.
     """
     real = Path(os.path.realpath(target))
+    _refuse_special(target)
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
         if real.is_dir():
@@ -67,6 +69,19 @@ def probe(target: Path) -> None:
         temporary.unlink()
     except OSError as error:
         raise _failure(target, error) from error
+
+
+def _refuse_special(target: Path) -> None:
+    """A rename would put a file in the place of a device, for those who may do that."""
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise CheckpointError(
+            f"{target}: is a device, a pipe or a socket, which a file would take the place of; "
+            "choose another name"
+        )
 
 
 def _failure(target: Path, error: OSError) -> CheckpointError:
