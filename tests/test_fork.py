@@ -134,3 +134,41 @@ def test_openmp_that_starts_in_the_child_runs() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["fine", 0] * 4
+
+
+WAITS = """
+import os, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, which is the test
+from snnr.kernels import threads
+
+def forked(check):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if check() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+seen, begun = [], threading.Event()
+
+def slow():
+    begun.set()
+    time.sleep(0.3)
+    seen.append("slow")
+
+through = threads.let_through(slow)
+worker = threading.Thread(target=through)
+worker.start()
+begun.wait()
+# neither inside of an operation of its own, nor of two
+threads.let_through(threads.let_through(lambda: forked(lambda: seen == ["slow"])))()
+worker.join()
+assert not threads._inside and not threads._forking
+forked(lambda: threads.let_through(lambda: True)() and not threads._inside)
+"""
+
+
+def test_a_fork_waits_for_the_operations_of_other_threads() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WAITS], cwd=ROOT, capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ Loader = Callable[[], Backend]
 def _cpu() -> Backend:
     from snnr.kernels import cpu, threads
 
-    made = assemble("cpu", True, threads.in_turn(cpu.OPERATIONS))
+    made = assemble("cpu", True, threads.guarded(cpu.OPERATIONS))
     verbs = vars(Backend)  # which launch nothing
     threads.refuse_after_fork(vars(made), [name for name in OPERATIONS if name not in verbs])
     return made

@@ -16,6 +16,9 @@ another living thread has computed with it: the child may then inherit one of TB
 thread that it has not got, and wait for it for ever (seen in `market::register_client`, in one of
 80 forks beside a thread that computed). Who has computed cannot be told, so beside other Python
 threads the operations are replaced by an error (`refuse_after_fork`), as they are under OpenMP.
+That comes too late for what Numba itself asks of TBB in the child, before any Python runs there
+(one of 1,600 forks hung); so a fork waits until no other thread is inside of an operation
+(`let_through`).
 Locks that a thread may hold for long are taken around a fork, so that no child inherits one that
 nobody will release.
 """
@@ -25,6 +28,7 @@ import os
 import site
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import wraps
 from importlib import import_module
@@ -46,6 +50,13 @@ _settled = False
 #: whether other Python threads were alive at the last fork
 _beside_others = False
 _turn = threading.RLock()
+#: Python thread -> how deep it is inside of operations; a fork is under way
+_inside: dict[int, int] = {}
+_forking = False
+#: one fork at a time
+_forks = threading.RLock()
+#: seconds for which a fork waits for operations to end, at most
+_PATIENCE = 30.0
 #: taken around a fork, in the order in which an operation takes them
 _held_over_fork: list[Any] = [_turn, global_compiler_lock]
 _to_refuse: list[tuple[MutableMapping[str, Any], tuple[str, ...]]] = []
@@ -147,6 +158,46 @@ def _alone(operation: Callable[..., Any]) -> Callable[..., Any]:
     return waits
 
 
+def guarded(operations: Mapping[str, Callable[..., Any]]) -> Mapping[str, Callable[..., Any]]:
+    """The operations as Python threads and forks may use them: `in_turn`, and `let_through`."""
+    return {name: let_through(one) for name, one in in_turn(operations).items()}
+
+
+def let_through(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """The operation, kept out of forks: it does not begin during one, and one waits for its end.
+
+    No lock: each thread writes its own entry and then looks at the flag, a fork raises the flag and
+    then looks at the entries.
+    """
+
+    @wraps(operation)
+    def passes(*args: Any, **kwargs: Any) -> Any:
+        me = threading.get_ident()
+        depth = _inside.get(me, 0)
+        _inside[me] = depth + 1
+        while _forking and not depth:
+            _inside[me] = 0
+            time.sleep(1e-4)
+            _inside[me] = 1
+        try:
+            return operation(*args, **kwargs)
+        finally:
+            if depth:
+                _inside[me] = depth
+            else:
+                _inside.pop(me, None)
+
+    return passes
+
+
+def _wait_for_others() -> None:
+    me, deadline = threading.get_ident(), time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if not any(depth for who, depth in list(_inside.items()) if who != me):
+            return
+        time.sleep(1e-4)
+
+
 def hold_over_fork(lock: Any) -> None:
     """Have a lock that operations take, and take no other one inside, free in forked children."""
     _held_over_fork.append(lock)
@@ -167,19 +218,28 @@ def _refused(*args: Any, **kwargs: Any) -> None:
 
 
 def _before_fork() -> None:
-    global _beside_others
+    global _beside_others, _forking
+    _forks.acquire()
     _beside_others = threading.active_count() > 1
+    _forking = True
+    _wait_for_others()
     for lock in _held_over_fork:
         lock.acquire()
 
 
 def _after_fork() -> None:
+    global _forking
     for lock in reversed(_held_over_fork):
         lock.release()
+    _forking = False
+    _forks.release()
 
 
 def _in_child() -> None:
     _after_fork()
+    me = threading.get_ident()
+    for who in [one for one in _inside if one != me]:
+        del _inside[who]  # threads that are not here
     stuck = layer() == "omp" or (layer() == "tbb" and _beside_others)
     if stuck and sys.platform.startswith("linux"):
         for functions, names in _to_refuse:

@@ -22,7 +22,7 @@ from snnr.sparse.watching import Comparison, Stats, Watched
 Array = NDArray[Any]
 
 #: launches on all threads; where a forked process cannot, it works on one
-_LAUNCH: dict[str, Any] = dict(threads.in_turn({"groups": groups.run_parallel}))
+_LAUNCH: dict[str, Any] = dict(threads.guarded({"groups": groups.run_parallel}))
 threads.refuse_after_fork(_LAUNCH, list(_LAUNCH))
 
 NO_STATES = np.zeros((0, 0), np.float32)
