@@ -51,9 +51,7 @@ class Display(Callback):
     def epoch(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
         self.clear()
         left = self._pace.epoch(trainer, row)
-        titles, line = epoch_line(
-            trainer, row, left if self.terminal else None, width(sys.stderr)
-        )
+        titles, line = epoch_line(trainer, row, left if self.terminal else None, width(sys.stderr))
         if titles != self._titles or self._rows == _REPEAT:
             self._titles, self._rows = titles, 0
             say(titles)
