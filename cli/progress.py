@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from snnr.cli.common import note, percent, say
+from snnr.cli.common import note, percent, say, size
 from snnr.cli.pace import Pace, clock, duration
 from snnr.cli.screen import width
 
@@ -67,9 +67,9 @@ class Display(Callback):
     def draw(self, title: str, share: float, state: str) -> None:
         """One state of the bar."""
         columns = width(sys.stderr)
-        size = max(0, min(30, columns - len(title) - len(state) - 8))
-        full = round(size * share)
-        bar = f"[{'#' * full}{'.' * (size - full)}] " if size else ""
+        room = max(0, min(30, columns - len(title) - len(state) - 8))
+        full = round(room * share)
+        bar = f"[{'#' * full}{'.' * (room - full)}] " if room else ""
         say(f"\r\x1b[K{title} {bar}{state}"[: columns + 3], nl=False)
 
     def clear(self) -> None:
@@ -157,7 +157,7 @@ class Downloads:
                 say(what)
             return
         share = min(1.0, done / total) if total else 0.0
-        of = f" of {total / 1e6:.1f}" if total else ""
-        self._display.draw(what.rsplit("/", 1)[-1], share, f"{done / 1e6:.1f}{of} MB")
+        of = f" of {size(total)}" if total else ""
+        self._display.draw(what.rsplit("/", 1)[-1], share, f"{size(done)}{of}")
         if total and done >= total:
             self._display.clear()

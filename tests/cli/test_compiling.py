@@ -18,35 +18,59 @@ def kernel(step: float) -> Any:
     return _raised
 
 
-def test_every_compilation_has_a_spinner_on_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "22")
-    made = compiling.Compiling
-    shown: list[compiling.Compiling] = []
+class Heard:
+    """Stands in for the display."""
 
-    def on_terminal() -> compiling.Compiling:
-        shown.append(made())
-        shown[0].terminal = True
-        return shown[0]
+    def __init__(self) -> None:
+        self.told: list[str] = []
 
-    monkeypatch.setattr(compiling, "Compiling", on_terminal)
+    def begin(self, name: str) -> None:
+        self.told.append(name)
+
+    def end(self) -> None:
+        self.told.append("end")
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+def test_every_compilation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    monkeypatch.setattr(compiling, "Compiling", lambda: heard)
     end = compiling.watch(cuda=False)
     raised = kernel(1.0)
     try:
-        for value in (1, 1.5):
-            assert raised(value) == value + 1
-            told = capsys.readouterr().err
-            assert "| compiling raised  0:"[:21] in told
-            assert told.endswith("\r")  # and what clears the line, which is for terminals
-            assert all(len(line) < 22 for line in told.split("\r"))
-        assert raised(2) == 3
-        assert capsys.readouterr().err == ""  # that was compiled before
+        assert (raised(1), raised(2), raised(1.5)) == (2, 3, 2.5)
     finally:
         end()
+    assert heard.told == ["raised", "end", "raised", "end", "close"]
     kernel(2.0)(1)
-    assert capsys.readouterr().err == ""
-    assert not shown[0]._thread.is_alive()
+    assert heard.told[-1] == "close"
+
+
+def test_a_spinner_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "22")
+    monkeypatch.setattr(compiling, "_REFRESH", 0.01)
+    display = compiling.Compiling()
+    display.terminal = True
+    for _ in range(2):
+        display.begin("raised")
+        display.begin("inner")
+        time.sleep(0.2)
+        display.end()
+        display.end()
+        told = capsys.readouterr().err
+        # what clears a line is for terminals, and taken out here
+        drawn = set(filter(None, told.split("\r")))
+        assert drawn <= {f"{frame} compiling raised  0" for frame in "|/-\\"}
+        assert len(drawn) > 1
+        assert told.endswith("\r")
+        time.sleep(0.05)
+        assert capsys.readouterr().err == ""
+    display.close()
+    assert not display._thread.is_alive()
 
 
 def test_elsewhere_a_line_once_for_what_takes_its_time(

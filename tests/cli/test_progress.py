@@ -124,4 +124,4 @@ def test_downloads(capsys: pytest.CaptureFixture[str]) -> None:
     bar._display.terminal = True
     bar("a/file.gz", 1_000_000, 2_000_000)
     assert "file.gz [" in (shown := capsys.readouterr().err)
-    assert "1.0 of 2.0 MB" in shown
+    assert "1.0 MB of 2.0 MB" in shown
