@@ -10,6 +10,7 @@ from typing import Any
 from snnr.cli.common import say
 
 from snnr.errors import printable
+from snnr.kernels import jit
 from snnr.optim import Steered
 from snnr.training import Callback, Trainer
 
@@ -57,10 +58,12 @@ class Display(Callback):
         )
 
     def stopping(self) -> None:
-        # inside of a signal handler, where the stream may be busy with another line
+        # inside of a signal handler or beside the main thread, where the stream may be busy with
+        # another line
         with contextlib.suppress(RuntimeError):
             self.clear()
-            say("stopping after this step (Ctrl-C again: at once, unsaved)")
+            wait = ", once its kernels are compiled" if jit.is_compiling() else ""
+            say(f"stopping after this step{wait} (Ctrl-C again: at once, unsaved)")
 
     def draw(self, title: str, share: float, state: str) -> None:
         """One state of the bar."""

@@ -83,8 +83,8 @@ def test_a_callback_that_fails_loses_no_epoch(
     assert run.optimizer.lr == 0.0025
     run.fit()
     whole = trainer(tiny)
+    whole.callbacks.append(Fails(error))
     with pytest.raises(type(error)):
-        whole.callbacks.append(Fails(error))
         whole.fit()
     whole.callbacks.clear()
     whole.fit()
