@@ -73,8 +73,8 @@ def attempt(
     status, lines, seconds = in_fork(work)
     cut = len(chosen) < len(names)
     if status:
-        return Outcome("caught", lines[-1], len(lines) - 1, False, seconds, status)
-    return Outcome("survived", "", len(lines) - 1, cut, seconds)
+        return Outcome("caught", lines[-1], f"status {status}", len(lines) - 1, False, seconds)
+    return Outcome("survived", "", "", len(lines) - 1, cut, seconds)
 
 
 def _gathered(names: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "optim": (
         ("optim",),
-        ("optim", "test_optim.py", "defects/test_optimizers.py"),
+        ("optim", "test_optim.py", "defects/test_optimizers.py", "training/test_steering.py"),
     ),
     "layers": (
         ("functional", "nn", "tensor", "models", "layout.py", "surrogate.py", "gradient_check.py",

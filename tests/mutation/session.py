@@ -69,12 +69,11 @@ class Outcome:
 
     outcome: str
     test: str = ""
+    why: str = ""
     tests: int = 0
     #: whether tests were left that patience did not suffice for
     cut: bool = False
     seconds: float = 0.0
-    #: of the process; negative: the signal that ended it
-    status: int = 0
 
 
 def in_fork(
@@ -129,7 +128,6 @@ class Session:
         self.patience = patience
         self.tests = Tests()
         self._failed = ""
-        self._proven: set[str] = set()  # tests that were tried in a fork without a change
         self._functions: dict[str, list[FunctionType]] = defaultdict(list)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -169,15 +167,6 @@ class Session:
             names = {line: [name for name in some if name] for line, some in lines.items()}
             self.tests.lines[Path(file).relative_to(self.root).as_posix()] = names
 
-    def _fit(self, name: str, items: dict[str, pytest.Item]) -> bool:
-        """Whether a test passes in a fork in which nothing is changed."""
-        if name not in self._proven:
-            self._proven.add(name)
-            outcome = self._run(None, [name], items)
-            if outcome.outcome == "caught":
-                self._leave_out(name, "it fails in a fork")
-        return name not in self.tests.unfit
-
     def _leave_out(self, name: str, why: str) -> None:
         self.tests.unfit[name] = why
         print(f"left out: {name}: {why}", file=sys.stderr, flush=True)
@@ -188,10 +177,16 @@ class Session:
                 self._functions[found.__code__.co_filename].append(found)
 
     def _try(self, mutant: Mutant, items: dict[str, pytest.Item]) -> Outcome:
-        while names := self.tests.covering(mutant):
+        names = self.tests.covering(mutant)
+        while names:
             outcome = self._run(mutant, names, items)
-            if outcome.outcome != "caught" or self._fit(outcome.test, items):
+            if outcome.outcome != "caught":
                 return outcome
+            # the same tests without the change: the last one passes, or it was not the mutant
+            last = names.index(outcome.test)
+            if self._run(None, names[: last + 1], items).outcome != "caught":
+                return outcome
+            names = names[last + 1 :]
         return Outcome("uncovered")
 
     def _run(
@@ -209,8 +204,9 @@ class Session:
                     return 0
                 say(name)
                 limit = int(time.process_time()) + ENDLESS
-                resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-                if self._fails(item, following):
+                resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+                if why := self._fails(item, following):
+                    say(why.replace("\n", " "))
                     return 1
             return 0
 
@@ -218,9 +214,11 @@ class Session:
         if lines == ["unplaced"]:
             return Outcome("unplaced", seconds=seconds)
         if status:
-            return Outcome("caught", lines[-1], len(lines) - 2, False, seconds, status)
+            # a process that was ended says no reason
+            *_, test, why = lines if status == 1 else [*lines, f"signal {-status}"]
+            return Outcome("caught", test, why, len(lines) - 2 - (status == 1), False, seconds)
         cut = lines[-1] == "cut"
-        return Outcome("survived", "", len(lines) - 2 - cut, cut, seconds)
+        return Outcome("survived", "", "", len(lines) - 2 - cut, cut, seconds)
 
     def _place(self, mutant: Mutant) -> bool:
         """Exchange the code of the function, and of what it has defined inside of it."""
