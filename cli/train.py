@@ -16,7 +16,7 @@ from snnr.cli.common import (
 from snnr.cli.options import run_options
 from snnr.cli.screen import print_pairs
 
-from snnr.checkpoint import CHECKPOINT
+from snnr.checkpoint import BEST, CHECKPOINT
 from snnr.lock import locked
 from snnr.training.settings import (
     RECIPES,
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Folder of the run.  [default: runs/DATASET-METHOD-priorVALUE-targetVALUE-seedN]",
+    help="Folder of the run: checkpoint.h5 (the last epoch), best.h5 (the most accurate within 1.1 "
+    "times the connectivity of the last), history.csv, log.txt.  [default: "
+    "runs/DATASET-METHOD-priorVALUE-targetVALUE-seedN]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in that folder.")
@@ -70,7 +72,9 @@ def command(
     or .h5 file with x_train, y_train, x_test, y_test.
 
     A checkpoint is written after every epoch. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume
-    goes on with the same bits as if nothing had happened.
+    goes on with the same bits as if nothing had happened. best.h5 beside it is the epoch of the
+    highest test accuracy among those that have at most 1.1 times the connectivity of the last one
+    (or of the target, where that is higher): what was better before it was pruned does not count.
 
     \b
     Examples:
@@ -172,6 +176,7 @@ def _report(trainer: "Trainer", as_json: bool) -> None:
     last = {key: {n: c[-1] for n, c in history[key].items()} for key in ("firing_rate", "silent")}
     layers = layer_rows(trainer.network, last["firing_rate"], last["silent"])
     origin = provenance(trainer.config, history)
+    best = trainer.best
     if as_json:
         print_json(
             {
@@ -181,10 +186,15 @@ def _report(trainer: "Trainer", as_json: bool) -> None:
                 "layers": layers,
                 **origin,
                 "checkpoint": str(trainer.checkpoint),
+                "best": None if best is None else vars(best),
                 "warnings": trainer.warnings,
             }
         )
         return
+    told = ""
+    if best is not None:
+        told = f"{percent(best.accuracy)} at {percent(best.connectivity)} in epoch {best.epoch}: "
+        told += BEST
     print_pairs(
         [
             ("accuracy", percent(history["test_accuracy"][-1])),
@@ -195,6 +205,7 @@ def _report(trainer: "Trainer", as_json: bool) -> None:
                 f"{origin['seconds']:.1f} s, {origin['seconds_per_epoch']:.2f} s per epoch",
             ),
             ("checkpoint", str(trainer.checkpoint)),
+            *([("best", told)] if best is not None else []),
         ]
     )
     click.echo()

@@ -51,6 +51,16 @@ def replace(target: Path, content: bytes) -> None:
         raise _failure(target, error) from error
 
 
+def removed(target: Path) -> None:
+    """Have no file there. Raises CheckpointError where it cannot be removed."""
+    try:
+        target.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target}: cannot be removed ({error.strerror}); remove it, or choose another folder"
+        ) from error
+
+
 def probe(target: Path) -> None:
     """Find out whether `replace` could write there, before hours of work depend on it.
 

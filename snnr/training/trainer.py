@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.checkpoint import Checkpoint, check, load, save
+from snnr.checkpoint import CHECKPOINT, Checkpoint, check, load, save
 from snnr.checkpoint.file import probe
 from snnr.data import Dataset
 from snnr.errors import ConfigError, DivergedError, Interrupted
@@ -22,8 +22,10 @@ from snnr.tensor import Tensor
 from snnr.training.callback import Callback, has_seam
 from snnr.training.diagnosis import first_not_finite
 from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
+from snnr.training.folder import Best, RunFolder
 from snnr.training.given import SETTINGS, check_moves, check_whole, samples_of, settings_of
 from snnr.training.health import ailments
+from snnr.training.lines import Lines
 from snnr.training.losses import loss_function
 from snnr.training.schedule import scaled
 from snnr.training.schedule import schedule as read_schedule
@@ -49,7 +51,8 @@ class Trainer:
         training that is resumed with more of them goes on at their place in the longer one.
     callbacks : see `Callback`.
     checkpoint : file that is written after every epoch and when a signal (Ctrl-C, SIGTERM, SIGHUP)
-        stops the training; None saves nothing.
+        stops the training; None saves nothing. One by the name of checkpoint.h5 has the folder of a
+        run: best.h5, history.csv and log.txt are kept beside it, see `snnr.training.folder`.
     config : more JSON values to keep in the checkpoint.
 
     Attributes: `epoch` (completed), `position` (steps done in the current epoch), `batches` (steps
@@ -110,7 +113,10 @@ class Trainer:
         self.state = TrainingState(seed, self._step.tally)
         self._evaluation_batch: int | None = None
         self._stop: Stop | None = None  # of the `fit` that runs
-        self._saved = False  # whether `checkpoint` holds this training
+        self._saved = False
+        run = self.checkpoint is not None and self.checkpoint.name == CHECKPOINT
+        self._folder = RunFolder(self.checkpoint) if self.checkpoint and run else None
+        self._own: list[Callback] = [self._folder.log] if self._folder else []
 
     @classmethod
     def resume(
@@ -196,8 +202,20 @@ class Trainer:
         settings = self.optimizer.settings.as_dict()
         return ailments(row, self.samples.classes, self.samples.test.count, settings)
 
-    def fit(self) -> dict[str, Any]:
+    @property
+    def saved(self) -> bool:
+        """Whether `checkpoint` holds this training: it was resumed from it, or saved there."""
+        return self._saved
+
+    @property
+    def best(self) -> Best | None:
+        """The epoch that ``best.h5`` in the folder of a run holds; None where there is none."""
+        return None if self._folder is None else self._folder.best
+
+    def fit(self, progress: bool = False) -> dict[str, Any]:
         """Train up to `epochs` and return the history.
+
+        progress : write a line to stderr after each epoch.
 
         Raises
         ------
@@ -208,19 +226,44 @@ class Trainer:
         """
         if self.checkpoint is not None and self.epoch < self.epochs:
             probe(self.checkpoint)
+        if self._folder is not None:
+            self._folder.begin(self)
         self.optimizer.begin(self.network, self.epochs * self.batches)
-        with Stop(self._announce_stop) as stop:
-            self._stop = stop
-            try:
-                while self.epoch < self.epochs:
-                    self._run_epoch(stop)
-                    if self.epoch < self.epochs:
-                        stop.heed()
-            except Stopped as stopped:
-                self._interrupted(stopped.signal)
-            finally:
-                self._stop = None
+        lines = [Lines()] if progress else []
+        self._own += lines
+        try:
+            with Stop(self._announce_stop) as stop:
+                self._stop = stop
+                self._followed(stop)
+        finally:
+            self._stop = None
+            self._own = [one for one in self._own if one not in lines]
         return self.history
+
+    def _followed(self, stop: Stop) -> None:
+        """Train, from `Callback.begin` to `Callback.end`."""
+        for callback in self._followers():
+            callback.begin(self)
+        try:
+            self._run_epochs(stop)
+        except BaseException as error:
+            for callback in self._followers():
+                callback.end(self, error)
+            raise
+        for callback in self._followers():
+            callback.end(self, None)
+
+    def _run_epochs(self, stop: Stop) -> None:
+        try:
+            while self.epoch < self.epochs:
+                self._run_epoch(stop)
+                if self.epoch < self.epochs:
+                    stop.heed()
+        except Stopped as stopped:
+            self._interrupted(stopped.signal)
+
+    def _followers(self) -> list[Callback]:
+        return [*self._own, *self.callbacks]
 
     def stop(self) -> None:
         """Ask a `fit` that runs to save and stop after its step, as SIGTERM does: for callbacks and
@@ -251,6 +294,8 @@ class Trainer:
             order=self.state.order,
         )
         self._saved = True
+        if self._folder is not None:
+            self._folder.saved(self)
 
     def _run_epoch(self, stop: Stop) -> None:
         state = self.state
@@ -261,7 +306,7 @@ class Trainer:
         self.network.train()
         while state.position < self.batches:
             self._take(state.order)
-            for callback in self.callbacks:
+            for callback in self._followers():
                 callback.step(self)
             if stop.requested:
                 state.seconds = time.perf_counter() - started
@@ -274,7 +319,7 @@ class Trainer:
         before = self.warnings
         state.finish(row)
         try:
-            for callback in self.callbacks:
+            for callback in self._followers():
                 callback.epoch(self, row)
                 for text in self.warnings:
                     if text not in before:
@@ -317,7 +362,7 @@ class Trainer:
         def report(done: int, total: int) -> None:
             if stop is not None:
                 stop.heed()
-            for callback in self.callbacks:
+            for callback in self._followers():
                 callback.evaluation(done, total)
 
         if self._evaluation_batch is None:
@@ -362,7 +407,7 @@ class Trainer:
         )
 
     def _announce_stop(self) -> None:
-        for callback in self.callbacks:
+        for callback in self._followers():
             callback.stopping()
 
     def _interrupted(self, number: int) -> NoReturn:

@@ -28,7 +28,10 @@ ELSEWHERE = ("python3 -m venv",)
 TOOLS = {
     "cc ": "cc", "--check": "cc", ".check(": "cc", "examples/cortex_m/Makefile": "qemu-system-arm",
 }  # fmt: skip
-PACKAGES = {"--to nir": "nir", "load_nir": "nir", "snnr search": "optuna", "snnr plot": "matplotlib"}
+PACKAGES = {
+    "--to nir": "nir", "load_nir": "nir", "snnr search": "optuna", "snnr plot": "matplotlib",
+    "import tqdm": "tqdm", "from rich": "rich",
+}  # fmt: skip
 #: more words for a command, so that there is less to do; the last word of an option counts
 LESS = {
     "train": ["--epochs", "1", "--limit-train", "640", "--batch-size", "64"],
