@@ -2,8 +2,9 @@
 
 import signal
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -20,6 +21,22 @@ def near(name: str, known: Iterable[str]) -> str:
     public = {one.lower(): one for one in known if not one.startswith("_")}
     found = get_close_matches(name.lower(), public, n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(public[one] for one in found)}?" if found else ""
+
+
+def missing(
+    module: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> Callable[[str], Any]:
+    """The `__getattr__` of a module: what has no such name says what is called nearly so.
+
+    elsewhere : names that people know from other libraries -> what does that here.
+    """
+
+    def refuse(name: str) -> Any:
+        here = (elsewhere or {}).get(name)
+        told = f"; here it is {here}" if here else near(name, known)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
+
+    return refuse
 
 
 #: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs
