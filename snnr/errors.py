@@ -1,9 +1,11 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
+import os
 import signal
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 
@@ -37,6 +39,18 @@ def missing(
         raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
 
     return refuse
+
+
+def as_path(name: str, value: Any) -> Path:
+    """The path that somebody gave.
+
+    Raises
+    ------
+    ArgumentError : it is something else.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ArgumentError(f"{name}: a {type(value).__name__}, expected a path: a text or a Path")
+    return Path(value)
 
 
 #: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs
