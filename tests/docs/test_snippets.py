@@ -46,15 +46,16 @@ def test_what_is_not_tested_is_counted() -> None:
 
 def test_a_code_block_has_a_language() -> None:
     for page in PAGES:
-        fences = [line for line in page.read_text(encoding="utf-8").splitlines() if line[:3] == "```"]
+        lines = page.read_text(encoding="utf-8").splitlines()
+        fences = [line for line in lines if line[:3] == "```"]
         opened = [line[3:].split()[:1] for line in fences[::2]]
         assert all(opened), f"{page.name} has a block of no language"
 
 
 def test_a_snippet_that_fails_is_seen(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    for code in ("```python\nassert False\n```", "```sh\nfalse\ntrue\n```", "```sh\npip install x\n```"):
-        page.write_text(f"Text\n\n{code}\n")
+    for code in ("python\nassert False", "sh\nfalse\ntrue", "sh\npip install x"):
+        page.write_text(f"Text\n\n```{code}\n```\n")
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         done = subprocess.run(
