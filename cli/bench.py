@@ -19,10 +19,9 @@ from snnr.cli.common import (
     output_options,
     percent,
     print_json,
-    print_pairs,
-    print_table,
     settle,
 )
+from snnr.cli.screen import print_pairs, print_table
 
 if TYPE_CHECKING:
     from snnr.nn import Sequential

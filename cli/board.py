@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snnr.cli.common import percent, print_table, say
+from snnr.cli.common import percent, say
+from snnr.cli.screen import print_table
 
 from snnr.errors import printable
 from snnr.sweep import Follower, Planned, Sweep

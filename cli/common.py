@@ -2,12 +2,14 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
+from snnr.cli.screen import width, wrapped
 
 from snnr.errors import ConfigError, printable
 
@@ -92,50 +94,32 @@ def say(text: str, nl: bool = True) -> None:
 
 
 def note(text: str, quiet: bool = False) -> None:
-    """A line of progress."""
+    """A sentence of progress, within the terminal."""
     if not quiet:
-        say(printable(text))
+        say(wrapped(printable(text), width(sys.stderr)))
 
 
 def settle(device: str, threads: int | None, quiet: bool) -> str:
-    """Choose device and threads, announce a first compilation; returns the device."""
+    """Choose device and threads, and show from now on when kernels are compiled; returns the
+    device."""
     from snnr import kernels
-    from snnr.kernels import jit
     from snnr.kernels.threads import set_threads
 
     chosen, reason = kernels.choose(device)
     count = set_threads(threads)
     why = f" ({reason})" if reason else ""
     note(f"device {chosen}{why}, {count} thread{'s' * (count != 1)}", quiet)
-    if chosen == "cpu" and not jit.cache_is_warm():
-        note("first run: compiling kernels for this machine, which takes a minute once", quiet)
+    context = click.get_current_context(silent=True)
+    if not quiet and context is not None:
+        from snnr.cli.compiling import watch
+
+        context.call_on_close(watch(chosen == "cuda"))
     return chosen
 
 
 def print_json(value: dict[str, Any]) -> None:
     """Exactly one JSON object on stdout."""
     click.echo(json.dumps(value, indent=2, allow_nan=False))
-
-
-def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Names and values, aligned."""
-    width = max(len(name) for name, _ in pairs)
-    for name, value in pairs:
-        click.echo(printable(f"{name:<{width}}  {value}"))
-
-
-def print_table(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
-) -> None:
-    """Columns, aligned to the right but for those in `left`."""
-    cells = [list(titles), *map(list, rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(titles))]
-    for row in cells:
-        texts = [
-            text.ljust(width) if i in left else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        click.echo(printable("  ".join(texts).rstrip()))
 
 
 def percent(value: float | None, digits: int = 2) -> str:

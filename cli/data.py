@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from snnr.cli.common import data_dir_option, output_options, print_json, print_table, size
+from snnr.cli.common import data_dir_option, output_options, print_json, size
+from snnr.cli.screen import print_table
 
 
 @click.group(name="data", short_help="List, download and check data sets.")

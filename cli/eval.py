@@ -11,10 +11,10 @@ from snnr.cli.common import (
     output_options,
     percent,
     print_json,
-    print_pairs,
     say,
     settle,
 )
+from snnr.cli.screen import print_pairs
 
 if TYPE_CHECKING:
     from snnr.training import Evaluation

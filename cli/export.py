@@ -10,9 +10,9 @@ from snnr.cli.common import (
     output_options,
     percent,
     print_json,
-    print_pairs,
     size,
 )
+from snnr.cli.screen import print_pairs
 
 if TYPE_CHECKING:
     from snnr.data import Dataset

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from snnr.cli.common import output_options, percent, print_json, print_pairs, print_table
+from snnr.cli.common import output_options, percent, print_json
+from snnr.cli.screen import print_pairs, print_table
 
 if TYPE_CHECKING:
 

@@ -6,7 +6,8 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from snnr.cli.common import output_options, print_json, print_table, settle
+from snnr.cli.common import output_options, print_json, settle
+from snnr.cli.screen import print_table
 
 #: names of an archive's array of images, the first one that is there
 NAMES = ("images", "x", "x_test")

@@ -13,10 +13,10 @@ from snnr.cli.common import (
     output_options,
     percent,
     print_json,
-    print_table,
     settle,
 )
 from snnr.cli.options import run_options, short
+from snnr.cli.screen import print_table
 
 from snnr.errors import SnnrError
 from snnr.training.settings import RECIPES

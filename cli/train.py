@@ -11,10 +11,10 @@ from snnr.cli.common import (
     output_options,
     percent,
     print_json,
-    print_pairs,
     settle,
 )
 from snnr.cli.options import run_options
+from snnr.cli.screen import print_pairs
 
 from snnr.checkpoint import CHECKPOINT
 from snnr.lock import locked

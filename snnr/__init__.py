@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnr.errors import (
+    ArgumentError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -96,6 +97,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "ArgumentError",
     "Buffer",
     "Callback",
     "CheckpointError",

@@ -2,6 +2,8 @@
 
 import signal
 import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 def printable(text: str) -> str:
@@ -11,6 +13,13 @@ def printable(text: str) -> str:
     terminal.
     """
     return "".join(_written_out(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean ...?" where a public name is nearly that; else nothing."""
+    public = {one.lower(): one for one in known if not one.startswith("_")}
+    found = get_close_matches(name.lower(), public, n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(public[one] for one in found)}?" if found else ""
 
 
 #: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs
@@ -43,6 +52,10 @@ class DeviceError(SnnrError):
 
 class ConfigError(SnnrError, ValueError):
     """A setting is outside the range that makes sense."""
+
+
+class ArgumentError(SnnrError, TypeError):
+    """An argument is of another kind than what received it can take."""
 
 
 class DivergedError(SnnrError):

@@ -54,6 +54,8 @@ def replace(target: Path, content: bytes) -> None:
 def probe(target: Path) -> None:
     """Find out whether `replace` could write there, before hours of work depend on it.
 
+    Leftovers are removed as by `replace`.
+
     Raises
     ------
     CheckpointError : the folder cannot be created or written to, or the target is no file.
@@ -64,6 +66,7 @@ def probe(target: Path) -> None:
         real.parent.mkdir(parents=True, exist_ok=True)
         if real.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _remove_leftovers(real)
         temporary, handle = _begin(real)
         os.close(handle)
         temporary.unlink()

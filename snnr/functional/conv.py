@@ -4,11 +4,11 @@ from math import prod
 from typing import Any
 
 from snnr.errors import ShapeError
-from snnr.functional.arithmetic import converted, laid_out, rows_of
 from snnr.functional.linear import fitting_bias, hints_of, keep_wanted, room_for_gradient
 from snnr.kernels import Hints, Memory, Pair
 from snnr.layout import Layout
 from snnr.tensor import Function, Tensor
+from snnr.tensor.shapes import converted, laid_out, rows_of
 
 
 class Conv2d(Function):

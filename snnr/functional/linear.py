@@ -5,10 +5,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from snnr.errors import DeviceError, ShapeError
-from snnr.functional.arithmetic import converted, laid_out, rows_of
 from snnr.kernels import Hints, Memory, Packed
 from snnr.layout import Layout
 from snnr.tensor import Function, Parameter, Tensor
+from snnr.tensor.shapes import converted, laid_out, rows_of
 
 
 class Linear(Function):

@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnr import kernels
 from snnr.errors import DeviceError, ShapeError
-from snnr.functional.arithmetic import as_float, laid_out
 from snnr.kernels import Memory
 from snnr.tensor import Function, Tensor
+from snnr.tensor.shapes import as_float, laid_out
 
 
 class MeanTime(Function):

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr.errors import ShapeError
-from snnr.functional.arithmetic import laid_out
 from snnr.functional.norm import BatchNorm, RunningStatistics, checked_norm
 from snnr.functional.pool import pooled
 from snnr.kernels import Memory
 from snnr.kernels.rules import Neuron
 from snnr.layout import Layout
 from snnr.tensor import Function, Tensor, is_recording
+from snnr.tensor.shapes import laid_out
 
 
 class Spiking(Function):

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr.errors import ShapeError
-from snnr.functional.arithmetic import converted, rows_of
 from snnr.kernels import Memory
 from snnr.layout import Layout
 from snnr.tensor import Buffer, Function, Tensor
+from snnr.tensor.shapes import converted, rows_of
 
 
 @dataclass

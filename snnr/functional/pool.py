@@ -4,10 +4,10 @@ from math import prod
 from typing import Any
 
 from snnr.errors import ShapeError
-from snnr.functional.arithmetic import laid_out, rows_of
 from snnr.kernels import Memory
 from snnr.layout import Layout
 from snnr.tensor import Function, Tensor
+from snnr.tensor.shapes import laid_out, rows_of
 
 
 class Pool(Function):

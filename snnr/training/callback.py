@@ -8,7 +8,13 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Base of what a `Trainer` calls; override what is of interest."""
+    """Base of what a `Trainer` calls; override what is of interest.
+
+    An epoch ends in this order: evaluation, its row of the history, `epoch` and `warning` of each
+    callback, the checkpoint. So a checkpoint holds what callbacks set (the optimizer's lr or prior,
+    a weight), and a training that is resumed goes on with it; what a callback knows by itself is
+    not kept. One that raises ends the training, after the epoch is saved.
+    """
 
     def gradients(self, trainer: "Trainer") -> None:
         """Between the backward pass and the update: gradients may be read and changed here, in

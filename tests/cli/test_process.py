@@ -16,10 +16,11 @@ import snnr
 PROGRAM = [sys.executable, "-c", "from snnr.cli import main; main()"]
 
 
-def start(*arguments: object, cwd: Path) -> "subprocess.Popen[str]":
+def start(*arguments: object, cwd: Path, **more: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=cwd, env={**os.environ, **more}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
     )  # fmt: skip
 
 
@@ -72,6 +73,26 @@ def test_a_signal_saves_exits_with_its_code_and_the_run_goes_on(
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["epochs"] == target
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_is_answered_while_kernels_are_compiled_and_the_second_one_ends_it(
+    tiny_file: Path, tmp_path: Path
+) -> None:
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}  # with nothing in it
+    process = start("train", tiny_file, "--out", "run", *ENDLESS, cwd=tmp_path, **cache)
+    assert process.stderr is not None
+    while "mnist_fc" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(1)  # it compiles for several more
+    process.send_signal(signal.SIGINT)
+    assert "stopping after this step, once its kernels are compiled" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert process.wait(60) == 130
+    assert time.monotonic() - began < 20  # of 1.1, where nobody else wants the cores
+    assert "Traceback" not in process.communicate()[1]
+    assert not (tmp_path / "run/checkpoint.h5").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
