@@ -19,6 +19,7 @@ from snnr.metrics import layer_connectivity
 from snnr.nn import Layer, Sequential
 from snnr.optim import Optimizer
 from snnr.tensor import Tensor
+from snnr.training.advice import cautions
 from snnr.training.callback import Callback, has_seam
 from snnr.training.diagnosis import first_not_finite
 from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
@@ -194,7 +195,7 @@ class Trainer:
             else columns[-1]
             for key, columns in self.history.items()
         }
-        settings = self.optimizer.settings.as_dict()
+        settings = {**self.optimizer.settings.as_dict(), "schedule": self.schedule}
         return ailments(row, self.samples.classes, self.samples.test.count, settings)
 
     def fit(self) -> dict[str, Any]:
@@ -210,6 +211,10 @@ class Trainer:
         if self.checkpoint is not None and self.epoch < self.epochs:
             probe(self.checkpoint)
         self.optimizer.begin(self.network, self.epochs * self.batches)
+        if not self.epoch + self.position:
+            for text in cautions(self.optimizer, self._schedule, self.epochs * self.batches):
+                for callback in self.callbacks:
+                    callback.warning(self, text)
         with Stop(self._announce_stop) as stop:
             self._stop = stop
             try:
