@@ -55,6 +55,11 @@ def pairs(rows: Sequence[tuple[str, str]], columns: int) -> Iterator[str]:
         yield wrapped(printable(f"{name:<{room}}  {value}"), columns, indent)
 
 
+def print_text(text: str) -> None:
+    """A sentence, within the terminal."""
+    click.echo(wrapped(printable(text), width()))
+
+
 def print_pairs(rows: Sequence[tuple[str, str]]) -> None:
     """Names and values, aligned, within the terminal."""
     for line in pairs(rows, width()):

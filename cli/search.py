@@ -126,6 +126,7 @@ def _report(search: "Search", found: "list[Trial]", as_json: bool) -> None:
             for trial in found
         ],
         left=(0, 1, 4 + len(search.space)),
+        text=True,
     )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def command(
     \b
     Examples:
       snnr sweep mnist --prior 1e-3 --prior 1e-2 --prior 5e-2 --seeds 3
-      snnr sweep mnist --method grad-r --method dense --epochs 12 --jobs 2 --out sweeps/first
+      snnr sweep mnist --method grad-r --method dense --jobs 2 --out sweeps/first
       snnr sweep mnist --prior 1e-2 --seeds 8 --scheduler tcp://head:8786
     """
     from snnr.cli.board import Board, summary
