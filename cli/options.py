@@ -17,7 +17,7 @@ _FLAGS = {
     "augment": ("--augment/--no-augment",),
 }
 _FLAGS_ALONE = ("augment",)
-_METAVARS = {"limit_train": "N"}
+_METAVARS = {"limit_train": "N", "limit_test": "N"}
 
 
 def run_options(function: Command) -> Command:
