@@ -112,6 +112,6 @@ def main() -> None:
 
     \b
     Example:
-      snnr train mnist --prior 1e-3
-      snnr eval runs/mnist-grad-r-prior0.001-seed0/checkpoint.h5
+      snnr train mnist --prior 5e-2 --epochs 12
+      snnr eval runs/mnist-grad-r-prior0.05-seed0
     """

@@ -111,7 +111,7 @@ def watch(cuda: bool) -> Callable[[], None]:
 
 
 def _listener(room: Any, display: Compiling) -> Any:
-    class Listener(room.Listener):  # type: ignore[misc]
+    class Listener(room.Listener):
         def on_start(self, event: Any) -> None:
             kernel = event.data and event.data["dispatcher"].py_func.__name__.strip("_")
             display.begin(kernel or "kernels for the card")

@@ -8,10 +8,10 @@ import click
 from snnr.cli.common import (
     data_dir_option,
     machine_options,
+    note,
     output_options,
     percent,
     print_json,
-    say,
     settle,
 )
 from snnr.cli.screen import print_pairs
@@ -83,6 +83,10 @@ def command(
     connection that survived. Layers with analog input count multiply-accumulates instead. Beside
     them stand the figures of NeuroBench 2.3, by its definitions.
 
+    Words: connectivity is the share of the weights that are not 0. The firing rate is spikes per
+    neuron and time step, silent the share of the neurons that fire on no test image; both are of
+    the neurons that a layer of weights drives.
+
     \b
     Examples:
       snnr eval runs/mnist-grad-r-prior0.001-seed0
@@ -102,7 +106,7 @@ def command(
 
     from snnr import data
     from snnr.checkpoint import load, located
-    from snnr.errors import CheckpointError, ConfigError, printable
+    from snnr.errors import CheckpointError, ConfigError
     from snnr.input import Images
     from snnr.metrics import connectivity
     from snnr.training.health import ailments, row_of
@@ -159,7 +163,7 @@ def command(
     row = row_of(found.network, result)
     warnings = ailments(row, images.classes, result.images, config)
     for text in warnings:
-        say(printable(f"warning: {text}"))
+        note(f"warning: {text}")
     if as_json:
         print_json(
             {

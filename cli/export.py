@@ -78,7 +78,7 @@ def command(
 
     \b
     Examples:
-      snnr export runs/mnist-grad-r-prior0.3-seed0 --to c --quantize int8 -o network.h --check
+      snnr export runs/mnist-grad-r-prior0.3-seed0 --to c --quantize int8 --check
       snnr export checkpoint.h5 --to nir -o network.nir
     """
     from snnr.checkpoint import located

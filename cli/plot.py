@@ -49,11 +49,15 @@ def command(
 ) -> None:
     """Draw figures of runs (folders or checkpoints) and of sweeps (folders of runs).
 
-    \b
     Of all together: tradeoff (accuracy against connectivity), epochs.
-    Of each run that is named: changes (pruned, regrown), layers (connectivity, firing rate, silent
-    neurons), histograms (theta, w), fields (receptive fields), raster (spikes of one image). Only
-    where it is named: confusion (answers to the test images of each class, which are run for it).
+
+    Of each run that is named: changes (pruned and regrown: connections that were there at the end
+    of the epoch before and are no more, and the reverse), layers (connectivity, firing rate, and
+    the share of silent neurons, which fire on no test image), histograms (theta, w), fields
+    (receptive fields), raster (spikes of one image).
+
+    Only where it is named: confusion (answers to the test images of each class, which are run for
+    it).
 
     \b
     Examples:

@@ -72,6 +72,7 @@ def command(checkpoint: Path, images: tuple[Path, ...], as_json: bool, quiet: bo
             for entry in told
         ],
         left=(0, 3),
+        text=True,
     )
 
 

@@ -1,6 +1,7 @@
 """What fits the terminal: its width, wrapped text, names and values, tables."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
@@ -34,7 +35,7 @@ def wrapped(text: str, columns: int, indent: str = "  ") -> str:
     whole, so that it can be copied. `indent` stands in front of all lines but the first."""
     lines: list[str] = []
     for line in text.split("\n"):
-        words = line.split(" ")
+        words = re.split(r" (?!%\W?(?: |$))", line)  # 5 % is one word
         now = words[0]
         for word in words[1:]:
             if len(now) + 1 + len(word) <= columns or not now.strip():
@@ -52,6 +53,11 @@ def pairs(rows: Sequence[tuple[str, str]], columns: int) -> Iterator[str]:
     indent = " " * min(room + 2, columns // 3)
     for name, value in rows:
         yield wrapped(printable(f"{name:<{room}}  {value}"), columns, indent)
+
+
+def print_text(text: str) -> None:
+    """A sentence, within the terminal."""
+    click.echo(wrapped(printable(text), width()))
 
 
 def print_pairs(rows: Sequence[tuple[str, str]]) -> None:

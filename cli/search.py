@@ -15,11 +15,11 @@ from snnr.cli.common import (
     print_json,
     settle,
 )
-from snnr.cli.options import run_options, short
+from snnr.cli.options import recipe_option, run_options
 from snnr.cli.screen import print_table
 
 from snnr.errors import SnnrError
-from snnr.training.settings import RECIPES
+from snnr.training.advice import short
 
 if TYPE_CHECKING:
     from snnr.sweep.search import Search, Trial
@@ -37,11 +37,7 @@ if TYPE_CHECKING:
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
               help="Trials in all, of all processes.")  # fmt: skip
 @run_options
-@click.option(
-    "--recipe",
-    type=click.Choice(list(RECIPES)),
-    help="Schedule and augmentation of the paper; other options override it.",
-)
+@recipe_option
 @click.option("--prune/--no-prune", default=True, show_default=True,
               help="End runs early that are worse than the median.")  # fmt: skip
 @click.option(
@@ -130,6 +126,7 @@ def _report(search: "Search", found: "list[Trial]", as_json: bool) -> None:
             for trial in found
         ],
         left=(0, 1, 4 + len(search.space)),
+        text=True,
     )  # fmt: skip
 
 

@@ -1,9 +1,12 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
+import os
 import signal
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -20,6 +23,34 @@ def near(name: str, known: Iterable[str]) -> str:
     public = {one.lower(): one for one in known if not one.startswith("_")}
     found = get_close_matches(name.lower(), public, n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(public[one] for one in found)}?" if found else ""
+
+
+def missing(
+    module: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> Callable[[str], Any]:
+    """The `__getattr__` of a module: what has no such name says what is called nearly so.
+
+    elsewhere : names that people know from other libraries -> what does that here.
+    """
+
+    def refuse(name: str) -> Any:
+        here = (elsewhere or {}).get(name)
+        told = f"; here it is {here}" if here else near(name, known)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
+
+    return refuse
+
+
+def as_path(name: str, value: Any) -> Path:
+    """The path that somebody gave.
+
+    Raises
+    ------
+    ArgumentError : it is something else.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ArgumentError(f"{name}: a {type(value).__name__}, expected a path: a text or a Path")
+    return Path(value)
 
 
 #: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs

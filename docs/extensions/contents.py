@@ -1,7 +1,7 @@
 """The tree of pages, and the links out of it.
 
-The front page is a list of links that reads well by itself: each of its sections becomes a section of
-the tree. A link to a file of the repository, which is not on the site, becomes the file's name.
+The front page is a list of links that reads well by itself: each of its sections becomes one of the
+tree. A link to a file of the repository, which is not on the site, becomes the file's name.
 """
 
 import re
@@ -18,9 +18,7 @@ def tree(text: str) -> str:
     """`text` of the front page, followed by what it says as tables of contents."""
     for title, listed in SECTION.findall(text):
         pages = dict.fromkeys(PAGE.findall(listed))
-        text += "\n".join(
-            ["\n```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```\n"]
-        )
+        text += "\n".join(["\n```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```\n"])
     return text
 
 

@@ -42,7 +42,7 @@ def translated(lines: list[str]) -> list[str]:
     return told
 
 
-def process(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+def process(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
     lines[:] = translated(lines)
 
 

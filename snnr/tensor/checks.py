@@ -15,8 +15,13 @@ def described(value: Any) -> str:
         return f"a NumPy array {list(value.shape)} {value.dtype}"
     if kind.__module__.partition(".")[0] == "torch":
         return f"a torch.{kind.__name__}"
-    text = repr(value)
-    return f"{kind.__name__} {text if len(text) < 40 else text[:37] + '...'}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
+    text = " ".join(repr(value).split())
+    short = text if len(text) < 60 else text[:57] + "..."
+    return short if short.startswith(kind.__name__) else f"{kind.__name__} {short}"
 
 
 def remedy(value: Any) -> str:
@@ -29,7 +34,7 @@ def remedy(value: Any) -> str:
 
 
 def expect_tensors(name: str, **given: Any) -> None:
-    """Refuse what is no Tensor.
+    """Refuse what is no Tensor; `name` is that of the function.
 
     Raises
     ------

@@ -78,6 +78,9 @@ class Tensor:
         device: str = "cpu",
     ) -> None:
         array = _checked(data)
+        whole = isinstance(timesteps, int | np.integer) and not isinstance(timesteps, bool)
+        if timesteps is not None and not whole:
+            raise ArgumentError(f"timesteps (={timesteps!r}) must be a whole number or None")
         if timesteps is not None and (array.ndim < 2 or array.shape[0] != timesteps):
             raise ShapeError(
                 f"a sequence of {timesteps} time steps needs shape [T, N, ...] with T={timesteps}, "
@@ -253,7 +256,7 @@ class Tensor:
         return iter([self[i] for i in range(len(self))])
 
     def __getattr__(self, name: str) -> Any:
-        raise elsewhere("Tensor", name, dir(type(self)))
+        raise elsewhere(type(self).__name__, name, dir(type(self)))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **others: Any) -> Any:
         """A NumPy number on the left of an operator is a number like any other."""
@@ -404,7 +407,12 @@ def _on_tape() -> Any:
 
 def _checked(data: ArrayLike) -> NDArray[Any]:
     """The array, refused unless it is float32, float64 or spikes."""
-    array = np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ArgumentError(
+            f"a tensor is made of an array or of lists of equal lengths: {error}"
+        ) from None
     if array.dtype == np.uint8:
         largest = int(array.max(initial=0))
         if largest > 1:

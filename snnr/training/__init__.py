@@ -1,5 +1,8 @@
 """Training: one step, the loop around it, evaluation, and whole runs from settings."""
 
+from typing import TYPE_CHECKING
+
+from snnr.errors import missing
 from snnr.training.callback import Callback
 from snnr.training.callbacks import JsonLines, TensorBoard
 from snnr.training.evaluation import Evaluation, evaluate
@@ -26,3 +29,6 @@ __all__ = [
     "run_settings",
     "start",
 ]
+
+if not TYPE_CHECKING:  # which would take any name for a good one
+    __getattr__ = missing(__name__, __all__)

@@ -35,7 +35,7 @@ class Callback:
 
     def warning(self, trainer: "Trainer", text: str) -> None:
         """After an epoch at whose end something is wrong with the network that was not before (see
-        `Trainer.warnings`)."""
+        `Trainer.warnings`); before the first one, where settings are known to go wrong."""
 
     def stopping(self) -> None:
         """When a signal asks to stop (Ctrl-C); the step that runs is finished first."""

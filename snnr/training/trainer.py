@@ -19,6 +19,7 @@ from snnr.metrics import layer_connectivity
 from snnr.nn import Layer, Sequential
 from snnr.optim import Optimizer
 from snnr.tensor import Tensor
+from snnr.training.advice import cautions
 from snnr.training.callback import Callback, has_seam
 from snnr.training.diagnosis import first_not_finite
 from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
@@ -199,7 +200,7 @@ class Trainer:
             else columns[-1]
             for key, columns in self.history.items()
         }
-        settings = self.optimizer.settings.as_dict()
+        settings = {**self.optimizer.settings.as_dict(), "schedule": self.schedule}
         return ailments(row, self.samples.classes, self.samples.test.count, settings)
 
     @property
@@ -244,6 +245,10 @@ class Trainer:
         """Train, from `Callback.begin` to `Callback.end`."""
         for callback in self._followers():
             callback.begin(self)
+        if not self.epoch + self.position:
+            for text in cautions(self.optimizer, self._schedule, self.epochs * self.batches):
+                for callback in self._followers():
+                    callback.warning(self, text)
         try:
             self._run_epochs(stop)
         except BaseException as error:

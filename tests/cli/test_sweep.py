@@ -96,9 +96,10 @@ def test_a_table_on_a_terminal_and_lines_elsewhere(
     tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(
-        "snnr.cli.board.say", lambda text, nl=True: said.append(text + "\n" * nl)
-    )
+    for place in ("board", "common"):
+        monkeypatch.setattr(
+            f"snnr.cli.{place}.say", lambda text, nl=True: said.append(text + "\n" * nl)
+        )
     runs = planned(tiny_file, 5)
     sweep = Sweep(runs, tmp_path)
     name = runs[0].name

@@ -2,10 +2,11 @@
 
     python snippets.py PAGE
 
-Python snippets share one namespace. Shell snippets run under ``sh -e``; `snnr` and `python` are this
-checkout and this interpreter, and `pip install` looks whether there is such an extra. A snippet with a
-name behind its language is a file. One whose first line says ``# not tested: why`` is left out. All words
-are the page's; the data and the epochs are made fewer. The last line printed says what was run.
+Python snippets share one namespace. Shell snippets run under ``sh -e``; `snnr` and `python` are
+this checkout and this interpreter, and `pip install` looks whether there is such an extra. A
+snippet with a name behind its language is a file. One whose first line says ``# not tested: why``
+is left out. All words are the page's; data and epochs are made fewer. The last line printed says
+what was run.
 """
 
 import os
@@ -65,7 +66,8 @@ def snippets(page: Path) -> list[Snippet]:
 def missing(code: str) -> list[str]:
     """Programs and packages that a snippet needs and that are not here."""
     tools = {tool for sign, tool in TOOLS.items() if sign in code and not shutil.which(tool)}
-    return [*tools, *(name for sign, name in PACKAGES.items() if sign in code and not find_spec(name))]
+    wanted = {name for sign, name in PACKAGES.items() if sign in code}
+    return [*tools, *(name for name in wanted if not find_spec(name))]
 
 
 def shorter(argv: list[str]) -> list[str]:

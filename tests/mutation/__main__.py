@@ -1,13 +1,14 @@
 """Which small mistakes in snnr would the tests notice? From the root of a checkout:
 
     pip install coverage
-    python -m tests.mutation [PATH ...] [--sample 600] [--seed 0] [--tests FILE ...] [--out FOLDER]
-    python -m tests.mutation --again FOLDER/outcomes.jsonl --tests FILE ... --out OTHER
+    python -m tests.mutation [GROUP ...] [--sample 600] [--seed 0] [--out FOLDER]
+    python -m tests.mutation --again FOLDER --tests FILE ... --out OTHER
 
-Every test is run once under coverage. Then each mutant of the sample, a file of snnr with one
-small change in it, is tried with the tests that run the changed statement, the quick ones first,
-until one fails. Kernels are left out: Numba compiles them anew for each change. `--again` tries
-those again that were not caught before. Outcomes are written line by line: Ctrl-C loses none.
+Groups of rooms, and the tests that know them, are in `rooms.py`; the sample is one of all. Every
+test is run once under coverage. Then each mutant, a file of snnr with one small change in it, is
+tried with the tests that run the changed statement, the quick ones first, until one fails. Kernels
+are left out: Numba compiles them anew for each change. `--again` tries those again that were not
+caught before. Outcomes are written line by line: Ctrl-C loses none.
 """
 
 import argparse
@@ -15,7 +16,6 @@ import json
 import os
 import random
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,27 +31,11 @@ import scipy.sparse  # noqa: F401
 
 from .imports import attempt
 from .mutants import Mutant, mutants
-from .report import show
+from .report import outcomes, show
+from .rooms import GROUPS, files, group
 from .session import OPTIONS, PATIENCE, Outcome, Session, Tests, in_fork
 
 ROOT = Path(__file__).resolve().parents[2]
-#: tests that start processes, which know nothing of a mutant, or are about kernels
-LEFT_OUT = (
-    "benchmarks", "cli/test_process.py", "cuda", "defects/test_installed.py", "kernels", "mutation",
-    "sparse/test_processes.py", "sweep/test_dask.py", "test_cache.py", "test_concurrency.py",
-    "test_examples.py", "test_flat.py", "test_fork.py", "test_packaging.py", "test_structure.py",
-    "test_threads.py", "trust",
-)  # fmt: skip
-
-
-def files(paths: list[str]) -> list[str]:
-    """Files of snnr without kernels, below one of the paths."""
-    found = []
-    for path in sorted((ROOT / "snnr").rglob("*.py")):
-        name = path.relative_to(ROOT).as_posix()
-        if "/kernels/" not in name and any(name.startswith(start) for start in paths):
-            found.append(name)
-    return found
 
 
 def sample(everything: list[list[Mutant]], count: int, seed: int) -> list[Mutant]:
@@ -68,59 +52,66 @@ def sample(everything: list[list[Mutant]], count: int, seed: int) -> list[Mutant
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
-    parser.add_argument("paths", nargs="*", default=["snnr"], help="files and folders to change")
-    parser.add_argument("--sample", type=int, default=600, help="mutants")
+    parser.add_argument("groups", nargs="*", default=[*GROUPS], help=", ".join(GROUPS))
+    parser.add_argument("--sample", type=int, default=600, help="mutants of all groups together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for a mutant")
-    parser.add_argument("--tests", nargs="+", default=["tests"], help="tests to try them with")
-    parser.add_argument("--again", type=Path, help="outcomes, of which the survivors are tried")
+    parser.add_argument("--again", type=Path, help="folder of a run whose survivors are tried")
+    parser.add_argument("--tests", nargs="+", default=[], help="other tests than the group's")
     parser.add_argument("--out", type=Path, default=Path("mutation"))
     given = parser.parse_args()
     os.chdir(ROOT)
     if given.again is not None:
         chosen = survivors(given.again)
     else:
-        everything = [mutants(ROOT, name) for name in files(given.paths)]
+        everything = [mutants(ROOT, name) for name in files(ROOT)]
         chosen = sample(everything, given.sample, given.seed)
         print(f"{len(chosen)} of {sum(map(len, everything))} mutants", file=sys.stderr)
     given.out.mkdir(parents=True, exist_ok=True)
-    outcomes, known = given.out / "outcomes.jsonl", given.out / "tests.json"
-    outcomes.write_text("")
-    done: set[str] = set()
+    for name in given.groups:
+        some = [mutant for mutant in chosen if group(mutant.path) == name]
+        tests = [f"tests/{test}" for test in GROUPS[name][1]]
+        if some:
+            attempt_all(some, given.tests or tests, given.out.resolve() / name, given.patience)
+    print(show(given.out))
+    return 0
+
+
+def attempt_all(chosen: list[Mutant], tests: list[str], out: Path, patience: float) -> None:
+    """Try mutants with some tests; `out` begins the names of what is written."""
+    rows, known = out.with_suffix(".jsonl"), out.with_suffix(".tests.json")
+    rows.write_text("")
+    known.unlink(missing_ok=True)
+    # a folder that no other session of pytest cleans up
+    options = [*OPTIONS, f"--basetemp={out.with_suffix('.tmp')}"]
+    done = set()
 
     def tell(mutant: Mutant | None, outcome: Outcome) -> None:
         row = {**(asdict(mutant) if mutant else {"path": ""}), **asdict(outcome)}
-        with outcomes.open("a") as file:
+        with rows.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def in_bodies() -> Iterator[Mutant]:
-        return (mutant for mutant in chosen if mutant.function)
-
-    left_out = [f"--ignore={ROOT / 'tests' / name}" for name in LEFT_OUT]
-
     def work(_: object) -> int:
-        plugin = Session(ROOT, in_bodies(), known, tell, given.patience)
-        return int(pytest.main([*OPTIONS, *left_out, *given.tests], plugins=[plugin]))
+        in_bodies = (mutant for mutant in chosen if mutant.function)
+        plugin = Session(ROOT, in_bodies, known, tell, patience)
+        return int(pytest.main([*options, *tests], plugins=[plugin]))
 
     # in a fork, so that this process stays without snnr
     status, _, _ = in_fork(work, quiet=False, stuck=None)
     if not known.exists():
-        return status or 1
-    tests = Tests.load(known)
-    for row in map(json.loads, outcomes.read_text().splitlines()):
+        raise SystemExit(status or 1)
+    found = Tests.load(known)
+    for row in map(json.loads, rows.read_text().splitlines()):
         if row["path"] and row["outcome"] != "unplaced":
-            done.add(str(_mutant(row)))
+            done.add(_mutant(row))
     for mutant in chosen:
-        if str(mutant) not in done:
-            tell(mutant, attempt(ROOT, mutant, tests, given.patience))
-    print(show(outcomes))
-    return 0
+        if mutant not in done:
+            tell(mutant, attempt(ROOT, mutant, found, patience, options))
 
 
 def survivors(path: Path) -> list[Mutant]:
-    """The mutants of a file of outcomes that no test caught."""
-    rows = map(json.loads, path.read_text().splitlines())
-    return [_mutant(row) for row in rows if row["path"] and row["outcome"] != "caught"]
+    """The mutants of a run that no test caught."""
+    return [_mutant(row) for row in outcomes(path) if row["outcome"] != "caught"]
 
 
 def _mutant(row: dict[str, object]) -> Mutant:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from .mutants import Mutant, mutated
-from .session import OPTIONS, Outcome, Tests, in_fork
+from .session import Outcome, Tests, in_fork
 
 
 class _Changed(MetaPathFinder):
@@ -51,7 +51,9 @@ class _Watch:
         self._say(nodeid)
 
 
-def attempt(root: Path, mutant: Mutant, tests: Tests, patience: float) -> Outcome:
+def attempt(
+    root: Path, mutant: Mutant, tests: Tests, patience: float, options: Sequence[str]
+) -> Outcome:
     """One mutant, and the quickest tests of its file that patience suffices for."""
     names = tests.covering(mutant)
     chosen: list[str] = []
@@ -66,14 +68,13 @@ def attempt(root: Path, mutant: Mutant, tests: Tests, patience: float) -> Outcom
     def work(say: Callable[[str], None]) -> int:
         sys.meta_path.insert(0, _Changed(root, mutant))
         say("import")
-        return int(pytest.main([*OPTIONS, "-x", *_gathered(chosen)], plugins=[_Watch(say)]))
+        return int(pytest.main([*options, "-x", *_gathered(chosen)], plugins=[_Watch(say)]))
 
     status, lines, seconds = in_fork(work)
     cut = len(chosen) < len(names)
     if status:
-        why = "" if status == 1 else f" ({status})"
-        return Outcome("caught", lines[-1] + why, len(lines) - 1, False, seconds)
-    return Outcome("survived", "", len(lines) - 1, cut, seconds)
+        return Outcome("caught", lines[-1], f"status {status}", len(lines) - 1, False, seconds)
+    return Outcome("survived", "", "", len(lines) - 1, cut, seconds)
 
 
 def _gathered(names: Sequence[str]) -> list[str]:

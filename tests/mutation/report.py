@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 
 def interval(caught: int, count: int) -> tuple[float, float]:
@@ -17,17 +18,27 @@ def interval(caught: int, count: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def show(path: Path) -> str:
-    """A table of a file of outcomes, and the mutants that no test caught."""
+def outcomes(folder: Path) -> list[dict[str, Any]]:
+    """Of each mutant of a run the last one."""
     last = {}
-    control = Counter()
-    for row in map(json.loads, path.read_text().splitlines()):
-        if row["path"]:  # one that was tried twice counts as it ended
-            last[row["path"], row["line"], row["column"], row["what"]] = row
-        else:
-            control[row["outcome"]] += 1
+    for file in sorted(folder.glob("*.jsonl")):
+        for row in map(json.loads, file.read_text().splitlines()):
+            if row["path"]:
+                last[row["path"], row["line"], row["column"], row["what"]] = row
+    return [last[key] for key in sorted(last)]
+
+
+def controls(folder: Path) -> Counter[str]:
+    """What came of running tests with nothing changed."""
+    rows = (row for file in folder.glob("*.jsonl") for row in file.read_text().splitlines())
+    return Counter(row["outcome"] for row in map(json.loads, rows) if not row["path"])
+
+
+def show(folder: Path) -> str:
+    """A table of a run, and the mutants that no test caught."""
+    rows, control = outcomes(folder), controls(folder)
     rooms: dict[str, Counter[str]] = {}
-    for row in last.values():
+    for row in rows:
         rooms.setdefault(_room(row["path"]), Counter())[row["outcome"]] += 1
     lines = [f"{'room':<24}{'mutants':>8}{'caught':>8}{'score':>9}"]
     for name, counts in sorted(rooms.items()):
@@ -36,13 +47,13 @@ def show(path: Path) -> str:
     low, high = interval(total["caught"], total.total())
     lines.append(f"{_line('all', total)}   95 % interval {low:.1%} to {high:.1%}")
     lines.append(f"without a change: {control['survived']} passed, {control['caught']} failed")
-    for key, row in sorted(last.items()):
+    for row in rows:
         if row["outcome"] != "caught":
             more = ", not all tests" if row["cut"] else ""
             name = (row["function"] or ["on import"])[0]
             lines.append(
-                f"{key[0]}:{key[1]}:{key[2]} {name}: {key[3]}  [{row['outcome']}, "
-                f"{row['tests']} tests{more}]"
+                f"{row['path']}:{row['line']}:{row['column']} {name}: {row['what']}  "
+                f"[{row['outcome']}, {row['tests']} tests{more}]"
             )
     return "\n".join(lines)
 

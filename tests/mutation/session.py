@@ -28,8 +28,8 @@ ENDLESS, STUCK = 45, 400
 
 #: of pytest in every fork
 OPTIONS = (
-    "-q", "-n", "0", "--capture=sys", "-p", "no:cacheprovider", "-o",
-    "tmp_path_retention_policy=none",
+    "-q", "-n", "0", "--capture=sys", "-p", "no:cacheprovider",
+    "-o", "tmp_path_retention_policy=none",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ class Tests:
 
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    unfit: list[str] = field(default_factory=list)
+    unfit: dict[str, str] = field(default_factory=dict)
 
     def covering(self, mutant: Mutant) -> list[str]:
         """Tests that run the statement of a mutant, the quick ones first; of one that happens on
@@ -69,6 +69,7 @@ class Outcome:
 
     outcome: str
     test: str = ""
+    why: str = ""
     tests: int = 0
     #: whether tests were left that patience did not suffice for
     cut: bool = False
@@ -126,16 +127,16 @@ class Session:
         self.root, self.chosen, self.kept, self.tell = root, chosen, kept, tell
         self.patience = patience
         self.tests = Tests()
-        self._failed = False
+        self._failed = ""
         self._functions: dict[str, list[FunctionType]] = defaultdict(list)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._failed |= report.failed
+        if report.failed:
+            self._failed = (report.longreprtext.splitlines() or ["no reason"])[-1]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
         self._record(items)
-        self._rehearse(items)
         self.tests.save(self.kept)
         self._find_functions()
         gc.collect()
@@ -144,20 +145,21 @@ class Session:
             self.tell(mutant, self._try(mutant, items))
         # nothing is changed here, so nothing may be caught
         some = sorted(set(items) - set(self.tests.unfit), key=lambda name: self.tests.seconds[name])
-        for start in range(5):
-            self.tell(None, self._run(None, some[start::20], items))
+        self.tell(None, self._run(None, some[:: max(1, len(some) // 100)], items))
         return True
 
     def _record(self, items: dict[str, pytest.Item]) -> None:
-        """Which lines each test runs. It fills the caches, too."""
+        """Which lines each test runs, and its time. It fills the caches, too."""
         from coverage import Coverage
 
         watch = Coverage(data_file=None, config_file=False, include=[f"{self.root}/snnr/*"])
         watch.start()
         for name, item, following in _in_turn(items):
             watch.switch_context(name)
-            if self._fails(item, following):
-                self.tests.unfit.append(name)
+            started = time.process_time()
+            if why := self._fails(item, following):
+                self._leave_out(name, why)
+            self.tests.seconds[name] = time.process_time() - started
         watch.stop()
         data = watch.get_data()
         for file in data.measured_files():
@@ -165,30 +167,9 @@ class Session:
             names = {line: [name for name in some if name] for line, some in lines.items()}
             self.tests.lines[Path(file).relative_to(self.root).as_posix()] = names
 
-    def _rehearse(self, items: dict[str, pytest.Item]) -> None:
-        """Run everything again in a fork, for the time it takes; what fails there is unfit."""
-        left = {name: item for name, item in items.items() if name not in self.tests.unfit}
-        while left:
-
-            def work(say: Callable[[str], None], left: dict[str, pytest.Item] = left) -> int:
-                for name, item, following in _in_turn(left):
-                    say(f"? {name}")
-                    started = time.process_time()
-                    failed = self._fails(item, following)
-                    say(f"{'!' if failed else time.process_time() - started:} {name}")
-                return 0
-
-            status, lines, _ = in_fork(work)
-            for line in lines:
-                said, _, name = line.partition(" ")
-                if said == "!":
-                    self.tests.unfit.append(name)
-                elif said != "?":
-                    self.tests.seconds[name] = float(said)
-            if status:
-                self.tests.unfit.append(lines[-1].partition(" ")[2])
-            done = {*self.tests.unfit, *self.tests.seconds}
-            left = {name: item for name, item in left.items() if name not in done}
+    def _leave_out(self, name: str, why: str) -> None:
+        self.tests.unfit[name] = why
+        print(f"left out: {name}: {why}", file=sys.stderr, flush=True)
 
     def _find_functions(self) -> None:
         for found in gc.get_objects():
@@ -197,7 +178,16 @@ class Session:
 
     def _try(self, mutant: Mutant, items: dict[str, pytest.Item]) -> Outcome:
         names = self.tests.covering(mutant)
-        return self._run(mutant, names, items) if names else Outcome("uncovered")
+        while names:
+            outcome = self._run(mutant, names, items)
+            if outcome.outcome != "caught":
+                return outcome
+            # the same tests without the change: the last one passes, or it was not the mutant
+            last = names.index(outcome.test)
+            if self._run(None, names[: last + 1], items).outcome != "caught":
+                return outcome
+            names = names[last + 1 :]
+        return Outcome("uncovered")
 
     def _run(
         self, mutant: Mutant | None, names: list[str], items: dict[str, pytest.Item]
@@ -214,8 +204,9 @@ class Session:
                     return 0
                 say(name)
                 limit = int(time.process_time()) + ENDLESS
-                resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-                if self._fails(item, following):
+                resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+                if why := self._fails(item, following):
+                    say(why.replace("\n", " "))
                     return 1
             return 0
 
@@ -223,10 +214,11 @@ class Session:
         if lines == ["unplaced"]:
             return Outcome("unplaced", seconds=seconds)
         if status:
-            why = "" if status == 1 else f" ({status})"
-            return Outcome("caught", lines[-1] + why, len(lines) - 2, seconds=seconds)
+            # a process that was ended says no reason
+            *_, test, why = lines if status == 1 else [*lines, f"signal {-status}"]
+            return Outcome("caught", test, why, len(lines) - 2 - (status == 1), False, seconds)
         cut = lines[-1] == "cut"
-        return Outcome("survived", "", len(lines) - 2 - cut, cut, seconds)
+        return Outcome("survived", "", "", len(lines) - 2 - cut, cut, seconds)
 
     def _place(self, mutant: Mutant) -> bool:
         """Exchange the code of the function, and of what it has defined inside of it."""
@@ -247,12 +239,13 @@ class Session:
                 placed |= key == (name, first)
         return placed
 
-    def _fails(self, item: pytest.Item, following: pytest.Item | None) -> bool:
-        self._failed = False
+    def _fails(self, item: pytest.Item, following: pytest.Item | None) -> str:
+        """The last line of why a test fails; nothing where it passes."""
+        self._failed = ""
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        except BaseException:  # of a mutant: it may raise what pytest lets through
-            return True
+        except BaseException as error:  # of a mutant: it may raise what pytest lets through
+            return repr(error)
         return self._failed
 
 

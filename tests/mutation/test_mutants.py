@@ -8,6 +8,7 @@ import pytest
 
 from .mutants import Mutant, mutants, mutated
 from .report import interval
+from .rooms import GROUPS, files, group
 
 SOURCE = '''"""A text, 1."""
 from typing import TYPE_CHECKING
@@ -99,6 +100,14 @@ def test_a_change_does_what_it_says(root: Path, capsys: pytest.CaptureFixture[st
     assert changed(12, "condition -> False")(9) == 10
     with pytest.raises(ValueError, match="a is 9"):
         changed(18, "+ -> -")(9)
+
+
+def test_every_file_has_its_tests() -> None:
+    root = Path(__file__).resolve().parents[2]
+    assert {group(path) for path in files(root)} == set(GROUPS)
+    for places, tests in GROUPS.values():
+        assert [name for name in places if not (root / "snnr" / name).exists()] == []
+        assert [name for name in tests if not (root / "tests" / name).exists()] == []
 
 
 def test_the_interval_of_a_share() -> None:
