@@ -55,6 +55,12 @@ ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense, "sparse": _s
     type=click.IntRange(min=1),
     help="Images at a time.  [default: what fits 256 MiB]",
 )
+@click.option("--limit-test", metavar="N", type=click.IntRange(min=1),
+              help="Use the first N test images only.  [default: all]")  # fmt: skip
+@click.option(
+    "--confusion", is_flag=True, help="Which classes are taken for which: rows are classes, "
+    "columns answers.",
+)  # fmt: skip
 @data_dir_option
 @machine_options
 @output_options
@@ -63,6 +69,8 @@ def command(
     dataset: str | None,
     engine: str,
     batch_size: int | None,
+    limit_test: int | None,
+    confusion: bool,
     data_dir: Path | None,
     device: str,
     threads: int | None,
@@ -83,7 +91,9 @@ def command(
     Examples:
       snnr eval runs/mnist-grad-r-prior0.001-seed0
       snnr eval checkpoint.h5 --engine sparse --json
+      snnr eval runs/first/best.h5 --confusion --limit-test 1000
     """
+    from snnr.cli.confusion import print_confusion
     from snnr.cli.progress import Display, Downloads
     from snnr.cli.results import (
         connections,
@@ -112,7 +122,7 @@ def command(
     if not isinstance(name, str):
         raise CheckpointError(f"{path} does not say what it was trained on; give --dataset")
     folder = data_dir or (config.get("data_dir") if dataset is None else None)
-    images = data.load(name, folder, progress=Downloads(quiet))
+    images = data.load(name, folder, progress=Downloads(quiet), limit_test=limit_test)
     trained = config.get("data")
     trained = trained if isinstance(trained, dict) else {}
     if trained and trained.get("image_shape") != list(images.image_shape):
@@ -139,6 +149,7 @@ def command(
         loss=config.get("loss", "mse"),
         batch_size=batch_size,
         report=None if quiet else display.evaluation,
+        confusion=confusion,
     )
     if not quiet:
         display.clear()
@@ -171,6 +182,7 @@ def command(
                 "layer_synaptic_operations": activity.synaptic_operations,
                 "layer_multiply_accumulates": activity.multiply_accumulates,
                 "neurobench": neurobench(found.network, activity),
+                **({} if result.confusion is None else {"confusion": result.confusion.tolist()}),
                 "warnings": warnings,
             }
         )
@@ -188,3 +200,6 @@ def command(
     )  # fmt: skip
     click.echo()
     print_layers(layers)
+    if result.confusion is not None:
+        click.echo()
+        print_confusion(result.confusion)

@@ -21,7 +21,7 @@ FORMATS = ("png", "pdf", "svg")
     "names",
     multiple=True,
     metavar="NAME",
-    help="Figure to draw; may be repeated.  [default: all]",
+    help="Figure to draw; may be repeated.  [default: all but confusion]",
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="png", show_default=True,
               help="Format of the files.")  # fmt: skip
@@ -56,6 +56,9 @@ def command(
     the share of silent neurons, which fire on no test image), histograms (theta, w), fields
     (receptive fields), raster (spikes of one image).
 
+    Only where it is named: confusion (answers to the test images of each class, which are run for
+    it).
+
     \b
     Examples:
       snnr plot runs/mnist-grad-r-prior0.001-seed0
@@ -74,7 +77,7 @@ def command(
     alone = {located(path).resolve() for path in paths if is_run(path)}
     singles = [run for run in runs if each or run.path.resolve() in alone]
     folder = out or _folder(paths)
-    wanted = [name for name in FIGURES if not names or name in names]
+    wanted = [name for name, one in FIGURES.items() if name in (names or [name] * (not one.asked))]
     if not names and len(runs) == 1:
         wanted.remove("tradeoff")
     if not singles and names and all(FIGURES[name].single for name in names):

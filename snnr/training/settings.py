@@ -91,6 +91,9 @@ class RunSettings:
     limit_train: int | None = _setting(
         None, "Use the first N training images only.", least=1, default_text="all"
     )
+    limit_test: int | None = _setting(
+        None, "Use the first N test images only.", least=1, default_text="all"
+    )
     schedule: str = _setting(
         "constant",
         "Learning rate over the training: a name, or a name with options (cosine:floor=0.01, "
