@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from snnr.cli import words
 
 #: command -> (module, one line of help); listed here so that the overview imports no command
 COMMANDS = {
@@ -41,8 +42,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            near = get_close_matches(name, COMMANDS, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
+            close = get_close_matches(name, COMMANDS, n=1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            if name.lower() in words.COMMANDS:
+                meant = f" Here {words.COMMANDS[name.lower()]}."
             ctx.fail(f"There is no command {name!r}.{meant} There are {', '.join(COMMANDS)}.")
         return super().resolve_command(ctx, args)
 
@@ -63,6 +66,12 @@ class LazyGroup(click.Group):
             text = str(error) or "interrupted"
             say(printable(text[:1].upper() + text[1:]))
             ctx.exit(128 + getattr(error, "signal", signal.SIGINT))
+        except click.NoSuchOption as error:
+            told = words.OPTIONS.get(error.option_name)
+            if told is None:
+                raise
+            text = f"No such option {error.option_name!r}. Here: {told}."
+            raise click.UsageError(text, error.ctx) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
@@ -105,4 +114,10 @@ def main() -> None:
     Example:
       snnr train mnist --prior 5e-2 --epochs 12
       snnr eval runs/mnist-grad-r-prior0.05-seed0
+
+    \b
+    Completion of words by Tab, in the shell's start file:
+      eval "$(_SNNR_COMPLETE=bash_source snnr)"     bash
+      eval "$(_SNNR_COMPLETE=zsh_source snnr)"      zsh
+      _SNNR_COMPLETE=fish_source snnr | source      fish
     """

@@ -1,7 +1,9 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
+import re
 import signal
 import unicodedata
+from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
@@ -19,6 +21,19 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def near(word: str, names: Iterable[str]) -> str:
+    """" (did you mean X?)", where a name is like the word; else nothing."""
+    import difflib  # only where something is wrong
+
+    plain = {re.sub("[-_ ]", "", name).lower(): name for name in names}
+    # a name without its second half counts too
+    wanted = re.sub("[-_ ]", "", word).lower()[:100]
+    close = difflib.get_close_matches(wanted, plain, 1) or [
+        key for key in plain if len(wanted) > 2 and (key.startswith(wanted) or wanted in key)
+    ]
+    return f" (did you mean {plain[close[0]]}?)" if close else ""
 
 
 class SnnrError(Exception):

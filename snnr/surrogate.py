@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, near
 from snnr.kernels import rules
 from snnr.kernels.reference import surrogate as arrays
 
@@ -137,6 +137,6 @@ def get(surrogate: str | Surrogate) -> Surrogate:
     if not isinstance(surrogate, str) or surrogate not in FACTORIES:
         raise ConfigError(
             f"surrogate (={surrogate!r}) must be a snnr.surrogate.Surrogate or one of these names "
-            f"(usual alpha): {_choices()}"
+            f"(usual alpha): {_choices()}{near(str(surrogate), FACTORIES)}"
         )
     return FACTORIES[surrogate]()
