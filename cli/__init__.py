@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -66,12 +67,15 @@ class LazyGroup(click.Group):
             text = str(error) or "interrupted"
             say(printable(text[:1].upper() + text[1:]))
             ctx.exit(128 + getattr(error, "signal", signal.SIGINT))
-        except click.NoSuchOption as error:
-            told = words.OPTIONS.get(error.option_name)
-            if told is None:
-                raise
-            text = f"No such option {error.option_name!r}. Here: {told}."
-            raise click.UsageError(text, error.ctx) from None
+        except click.UsageError as error:
+            text = error.format_message()
+            if isinstance(error, click.NoSuchOption) and error.option_name in words.OPTIONS:
+                text = f"No such option {error.option_name!r}. Here: "
+                text += f"{words.OPTIONS[error.option_name]}."
+            if error.ctx is not None:  # as click does it, but within the terminal
+                say(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n")
+            say(_within(f"Error: {text}"))
+            ctx.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
@@ -80,8 +84,16 @@ class LazyGroup(click.Group):
             text = " ".join(str(error).split())
             if not isinstance(error, SnnrError):
                 text = f"unexpected {type(error).__name__}: {text} (--debug shows where)"
-            say(f"Error: {printable(text)}")
+            say(_within(f"Error: {printable(text)}"))
             ctx.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _within(text: str) -> str:
+    """A message as a line, which others may read; on a terminal in several that fit it."""
+    from snnr.cli.screen import width, wrapped
+
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return wrapped(text, width(sys.stderr)) if terminal else text
 
 
 def _open_standard_streams() -> None:
