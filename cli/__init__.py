@@ -58,9 +58,18 @@ class LazyGroup(click.Group):
         """Run a command: exit code 1 for failures, 2 for wrong settings, 130 after Ctrl-C."""
         from snnr.cli.common import say
 
-        from snnr.errors import ConfigError, SnnrError, printable
+        from snnr.interrupt import Watch
 
         _open_standard_streams()
+        with Watch(lambda: say("stopping (Ctrl-C again: at once)")):
+            return self._told(ctx)
+
+    def _told(self, ctx: click.Context) -> Any:
+        """A command, its failures as one line."""
+        from snnr.cli.common import say
+
+        from snnr.errors import ConfigError, SnnrError, printable
+
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 from snnr.cli.screen import width, wrapped
 
-from snnr.errors import ConfigError, near, printable
+from snnr.errors import ConfigError, printable, suggestion
 
 Command = Callable[..., Any]
 
@@ -28,7 +28,7 @@ _ELSEWHERE = {
 def not_one_of(value: str, names: Sequence[str]) -> str:
     """That a value is none of the names, and which may have been meant."""
     elsewhere = _ELSEWHERE.get(value.lower())
-    meant = f" (did you mean {elsewhere}?)" if elsewhere in names else near(value, names)
+    meant = f" (did you mean {elsewhere}?)" if elsewhere in names else suggestion(value, names)
     return printable(f"{value!r} is not one of {', '.join(names)}{meant}")
 
 

@@ -10,6 +10,7 @@ from snnr.cli.common import note, percent, say, size
 from snnr.cli.pace import Pace, clock, duration
 from snnr.cli.screen import width
 
+from snnr.kernels import jit
 from snnr.optim import Steered
 from snnr.training import Callback, Trainer
 
@@ -59,10 +60,12 @@ class Display(Callback):
         say(line)
 
     def stopping(self) -> None:
-        # inside of a signal handler, where the stream may be busy with another line
+        # inside of a signal handler or beside the main thread, where the stream may be busy with
+        # another line
         with contextlib.suppress(RuntimeError):
             self.clear()
-            say("stopping after this step (Ctrl-C again: at once, unsaved)")
+            wait = ", once its kernels are compiled" if jit.is_compiling() else ""
+            say(f"stopping after this step{wait} (Ctrl-C again: at once, unsaved)")
 
     def draw(self, title: str, share: float, state: str) -> None:
         """One state of the bar."""

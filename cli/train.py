@@ -16,7 +16,7 @@ from snnr.cli.common import (
 from snnr.cli.options import recipe_option, run_options
 from snnr.cli.screen import print_pairs
 
-from snnr.checkpoint import CHECKPOINT
+from snnr.checkpoint import BEST, CHECKPOINT
 from snnr.lock import locked
 from snnr.training.settings import (
     RunSettings,
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Folder of the run.  [default: runs/DATASET-METHOD-priorVALUE-targetVALUE-seedN]",
+    help="Folder of the run: checkpoint.h5 (the last epoch), best.h5 (the most accurate within 1.1 "
+    "times the connectivity of the last), history.csv, log.txt.  [default: "
+    "runs/DATASET-METHOD-priorVALUE-targetVALUE-seedN]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in that folder.")
@@ -65,7 +67,9 @@ def command(
     or .h5 file with x_train, y_train, x_test, y_test.
 
     A checkpoint is written after every epoch. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume
-    goes on with the same bits as if nothing had happened.
+    goes on with the same bits as if nothing had happened. best.h5 beside it is the epoch of the
+    highest test accuracy among those that have at most 1.1 times the connectivity of the last one
+    (or of the target, where that is higher): what was better before it was pruned does not count.
 
     How much is pruned: in every step --prior pushes all connections away, by lr times prior, so
     that what is left depends on how long a training goes on. After 12 epochs of MNIST a prior of
@@ -188,6 +192,7 @@ def _report(trainer: "Trainer", warnings: list[str], as_json: bool) -> None:
     last = {key: {n: c[-1] for n, c in history[key].items()} for key in ("firing_rate", "silent")}
     layers = layer_rows(trainer.network, last["firing_rate"], last["silent"])
     origin = provenance(trainer.config, history)
+    best = trainer.best
     if as_json:
         print_json(
             {
@@ -197,10 +202,15 @@ def _report(trainer: "Trainer", warnings: list[str], as_json: bool) -> None:
                 "layers": layers,
                 **origin,
                 "checkpoint": str(trainer.checkpoint),
+                "best": None if best is None else vars(best),
                 "warnings": warnings,
             }
         )
         return
+    told = ""
+    if best is not None:
+        told = f"{percent(best.accuracy)} at {percent(best.connectivity)} in epoch {best.epoch}: "
+        told += BEST
     print_pairs(
         [
             ("accuracy", percent(history["test_accuracy"][-1])),
@@ -211,6 +221,7 @@ def _report(trainer: "Trainer", warnings: list[str], as_json: bool) -> None:
                 f"{origin['seconds']:.1f} s, {origin['seconds_per_epoch']:.2f} s per epoch",
             ),
             ("checkpoint", str(trainer.checkpoint)),
+            *([("best", told)] if best is not None else []),
         ]
     )
     click.echo()

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snnr.errors import as_path
+
 from .arrays import HDF5, NPZ, read_arrays
 from .cifar import read_cifar
 from .dataset import Dataset, check, check_limit
@@ -41,7 +43,7 @@ def load(
     DataError : unknown name, files missing, damaged, or not what they should be.
     """
     if not isinstance(name, Record):
-        text = os.fspath(name)
+        text = str(as_path("name of a data set", name))
         if text not in RECORDS and Path(text).suffix.lower() in NPZ + HDF5:
             return read_arrays(Path(text).expanduser(), limit_train)
         name = text

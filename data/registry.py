@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from snnr.errors import DataError, near
+from snnr.errors import DataError, suggestion
 
 Augmentation = Literal["affine", "crop-flip"]
 
@@ -215,6 +215,6 @@ def lookup(name: str | Record) -> Record:
             "on snnr.input.Events"
         )
     raise DataError(
-        f"unknown data set {name!r}{near(name, RECORDS)}: use {', '.join(RECORDS)}, "
+        f"unknown data set {name!r}{suggestion(name, RECORDS)}: use {', '.join(RECORDS)}, "
         "or the path of an .npz or .h5 file with x_train, y_train, x_test, y_test"
     )

@@ -4,11 +4,12 @@ from math import prod
 from typing import Any
 
 from snnr.errors import ShapeError
-from snnr.functional.arithmetic import converted, laid_out, rows_of
 from snnr.functional.linear import fitting_bias, hints_of, keep_wanted, room_for_gradient
 from snnr.kernels import Hints, Memory, Pair
 from snnr.layout import Layout
 from snnr.tensor import Function, Tensor
+from snnr.tensor.checks import expect_tensors
+from snnr.tensor.shapes import converted, laid_out, rows_of
 
 
 class Conv2d(Function):
@@ -93,6 +94,7 @@ def conv2d(
     ------
     ShapeError : channels differ, the kernel is larger than the padded image, or a setting is off.
     """
+    expect_tensors("conv2d", x=x, weight=weight)
     stride, padding = _pair("stride", stride, 1), _pair("padding", padding, 0)
     if x.layout is not Layout.IMAGES or len(weight.shape) != 4:
         raise ShapeError(

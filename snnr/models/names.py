@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from snnr.errors import ConfigError, near
+from snnr.errors import ConfigError, suggestion
 from snnr.models.build import DEFAULT_T, Shape, build
 from snnr.models.paper import cifar10_conv, csnn, mnist_fc
 from snnr.models.parts import SpecError, decimal
@@ -86,7 +86,7 @@ def _named(name: str) -> tuple[str | None, dict[str, Any]]:
         except SpecError as error:
             if error.start == 0 and error.what.find("no layer") >= 0:
                 raise ConfigError(
-                    f"unknown network {name!r}{near(base, MODELS)}: expected one of "
+                    f"unknown network {name!r}{suggestion(base, MODELS)}: expected one of "
                     f"{', '.join(MODELS)}, one of them with options (csnn:channels=64), or a spec "
                     f"such as {EXAMPLE}{_lacking(base)}"
                 ) from None
@@ -117,7 +117,7 @@ def _options(name: str, base: str, inside: str) -> dict[str, Any]:
         if not equals or key not in known or key in given:
             listed = ", ".join(f"{k} (default {v})" for k, v in known.items())
             wrong = f"{key} is given twice" if key in given else f"{pair.strip()!r} is no option"
-            meant = "" if key in given else near(key, known)
+            meant = "" if key in given else suggestion(key, known)
             raise SpecError(
                 name, place, place + len(pair.strip()),
                 f"{wrong} of {base}{meant}; expected {listed}, as in {base}:{next(iter(known))}=64",

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from snnr.errors import ConfigError, near
+from snnr.errors import ConfigError, suggestion
 from snnr.models.parts import Part, SpecError
 from snnr.nn import IF, LIF
 from snnr.surrogate import FACTORIES
@@ -101,7 +101,7 @@ def _meant(word: str) -> str:
     for start, meant in _ELSEWHERE.items():
         if word.startswith(start):
             return f" (did you mean {meant}?)"
-    return near(word, ("bn", "lif", "if", "mp2", "ap2", "dp", "vote10"))
+    return suggestion(word, ("bn", "lif", "if", "mp2", "ap2", "dp", "vote10"))
 
 
 Complain = Callable[[str], SpecError]
@@ -159,7 +159,7 @@ def _neuron(match: "re.Match[str]", complain: Complain) -> Made:
         key, equals, value = (word.strip() for word in pair.partition("="))
         if not equals or key not in known or key in given:
             raise complain(
-                f"{match['kind']} does not take {pair.strip()!r}{near(key, known)}; expected each "
+                f"{match['kind']} does not take {pair.strip()!r}{suggestion(key, known)}; expected each "
                 f"of {', '.join(known)} at most once, as in lif(tau=1.5,v_threshold=0.8)"
             )
         given[key] = _setting(key, value, known[key].default, complain)
@@ -180,7 +180,7 @@ def _setting(key: str, value: str, default: Any, complain: Complain) -> Any:
         return value == "yes"
     if isinstance(default, str):
         if value not in FACTORIES:
-            meant = near(value, FACTORIES)
+            meant = suggestion(value, FACTORIES)
             raise complain(f"{key} (={value!r}) must be one of {', '.join(FACTORIES)}{meant}")
         return value
     if key == "v_reset" and value == "none":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnr.errors import ConfigError
 from snnr.layout import Layout
 from snnr.tensor import Buffer, Parameter, Stored
 
@@ -72,5 +73,18 @@ def constant(value: float) -> Initial:
 
 
 def generator(rng: Seed) -> np.random.Generator:
-    """A seed, or an existing generator."""
-    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    """A seed, or an existing generator.
+
+    Raises
+    ------
+    ConfigError : it is neither.
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    whole = isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0
+    if not (rng is None or whole):
+        raise ConfigError(
+            f"rng (={rng!r}) must be a seed (a whole number, at least 0), a "
+            "numpy.random.Generator, or None"
+        )
+    return np.random.default_rng(rng)

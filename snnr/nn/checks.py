@@ -29,6 +29,14 @@ def whole(layer: str, least: int = 1, most: int | None = None, **values: Any) ->
     return int(value)
 
 
+def flag(layer: str, name: str, value: Any) -> bool:
+    """The value as bool; refuse what only has a truth, such as "no"."""
+    of_numpy = isinstance(value, np.generic) and value.dtype == "bool"
+    if not (isinstance(value, bool) or of_numpy):
+        raise ConfigError(f"{layer}: {name} (={value!r}) must be True or False")
+    return bool(value)
+
+
 def number(layer: str, name: str, value: Any) -> float:
     """The value as a number; refuse what float32 could not calculate with."""
     plain = value.item() if isinstance(value, np.generic) else value

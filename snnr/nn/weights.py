@@ -11,7 +11,7 @@ from snnr.functional.conv import output_size
 from snnr.layout import Layout
 from snnr.nn.arrays import Seed, Shape, Spec, _Empty, uniform
 from snnr.nn.base import Layer
-from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, whole
+from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, flag, whole
 from snnr.tensor import Parameter, Tensor
 
 
@@ -43,6 +43,7 @@ class Linear(Layer, launches_alike=True):
     ) -> None:
         self.in_features = whole("Linear", in_features=in_features)
         self.out_features = whole("Linear", out_features=out_features)
+        bias = flag("Linear", "bias", bias)
         self.own(self.declare(in_features=in_features, out_features=out_features, bias=bias), rng)
 
     @classmethod

@@ -1,8 +1,12 @@
 """Training: one step, the loop around it, evaluation, and whole runs from settings."""
 
+from typing import TYPE_CHECKING
+
+from snnr.errors import missing
 from snnr.training.callback import Callback
 from snnr.training.callbacks import JsonLines, TensorBoard
 from snnr.training.evaluation import Evaluation, evaluate
+from snnr.training.lines import Lines
 from snnr.training.losses import LOSSES
 from snnr.training.run import resume, start
 from snnr.training.schedule import SCHEDULES, canonical_schedule
@@ -15,6 +19,7 @@ __all__ = [
     "Callback",
     "Evaluation",
     "JsonLines",
+    "Lines",
     "RunSettings",
     "TensorBoard",
     "Trainer",
@@ -24,3 +29,6 @@ __all__ = [
     "run_settings",
     "start",
 ]
+
+if not TYPE_CHECKING:  # which would take any name for a good one
+    __getattr__ = missing(__name__, __all__)

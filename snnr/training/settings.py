@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from snnr.errors import ConfigError, near
+from snnr.errors import ConfigError, suggestion
 from snnr.models import canonical
 from snnr.optim import METHODS, AdamSettings, GradRSettings
 from snnr.training.losses import LOSSES
@@ -108,7 +108,7 @@ class RunSettings:
         for name, table in (("method", METHODS), ("loss", LOSSES)):
             if getattr(self, name) not in table:
                 value = getattr(self, name)
-                meant = near(str(value), table)
+                meant = suggestion(str(value), table)
                 raise ConfigError(f"{name} (={value!r}) must be one of {', '.join(table)}{meant}")
         expected = METHODS[self.method].SETTINGS
         if type(self.optimizer) is not expected:
@@ -176,7 +176,7 @@ def run_settings(dataset: str, recipe: str | None = None, **given: Any) -> RunSe
     for key in asked:
         if key not in names and not takes(method, key):
             own = METHODS[method].setting_names() if method in METHODS else ()
-            meant = "" if key in method_options() else near(key, {*names, *own})
+            meant = "" if key in method_options() else suggestion(key, {*names, *own})
             raise ConfigError(f"{key} means nothing to method {method!r}{meant}; leave it out")
     everything = {**chosen, **asked}
     of_method = {key: value for key, value in everything.items() if takes(method, key)}

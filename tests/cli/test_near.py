@@ -8,7 +8,7 @@ from snnr.cli import COMMANDS, main, words
 from snnr.cli.common import _ELSEWHERE
 
 import snnr
-from snnr.errors import near
+from snnr.errors import suggestion
 
 Run = Callable[..., Result]
 
@@ -83,10 +83,10 @@ def test_python_suggests_too() -> None:
 
 def test_near() -> None:
     names = ("grad-r", "soft-deep-r", "cross-entropy")
-    assert near("Grad_R", names) == " (did you mean grad-r?)"
-    assert near("entropy", names) == " (did you mean cross-entropy?)"
-    assert near("xyz", names) == near("", names) == near("r", names) == ""
-    assert near("x" * 10**6, names) == ""
+    assert suggestion("Grad_R", names) == " (did you mean grad-r?)"
+    assert suggestion("entropy", names) == " (did you mean cross-entropy?)"
+    assert suggestion("xyz", names) == suggestion("", names) == suggestion("r", names) == ""
+    assert suggestion("x" * 10**6, names) == ""
 
 
 def test_what_is_said_of_other_words_is_true() -> None:

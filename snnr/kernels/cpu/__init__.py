@@ -33,7 +33,7 @@ mse..., cross_entropy..., one_hot loss                NumPy
 all_finite, count_...             count
 accumulate, add, mean_time, ...   arithmetic
 dropout_mask, mask_time           dropout
-reorder                           shape               parts/transpose, or NumPy
+reorder, stretch, window          shape               parts/transpose, or NumPy
 ================================  ==================  ==============================================
 
 `memory` hands out arrays, `parts` is what the kernels are made of: vector code (`vector`,
