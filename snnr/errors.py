@@ -1,6 +1,7 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
 import os
+import re
 import signal
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -59,6 +60,17 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """" (did you mean X?)", where a name is like the word; else nothing."""
+    plain = {re.sub("[-_ ]", "", name).lower(): name for name in names}
+    # a name without its second half counts too
+    wanted = re.sub("[-_ ]", "", word).lower()[:100]
+    close = get_close_matches(wanted, plain, 1) or [
+        key for key in plain if len(wanted) > 2 and (key.startswith(wanted) or wanted in key)
+    ]
+    return f" (did you mean {plain[close[0]]}?)" if close else ""
 
 
 class SnnrError(Exception):
