@@ -180,3 +180,11 @@ def test_the_command_line_marks_the_place(run: Callable[..., Result], tiny_file:
     told = run("train", tiny_file, "--net", "4c3-lif-fc10-lif", code=2).stderr
     assert "character 9: fc10: the network ends in 10 outputs, 4 classes need one each" in told
     assert run("train", "--help").stdout.count("|SPEC]") == 2  # networks and schedules
+
+
+def test_what_is_too_long_is_not_read() -> None:
+    parts = models.spec.parse("fc8-" * 10 + "lif")
+    assert len(parts) == 11
+    for read in (models.spec.parse, models.canonical):
+        with pytest.raises(snnr.ConfigError, match=r"at most 1000"):
+            read("fc8-" * 250 + "lif")
