@@ -1,20 +1,15 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
 import signal
-import unicodedata
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal might obey, or show in another order, written out.
+    """The text with what a terminal might obey, or show in another order or as a blank, written out.
 
     Names and values in files are a stranger's: an escape sequence among them must not reach a
     terminal.
     """
-    return "".join(_written_out(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
-
-
-#: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs
-_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    return "".join(c if c.isprintable() else _written_out(c) for c in text)
 
 
 def _written_out(character: str) -> str:
