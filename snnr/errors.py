@@ -4,7 +4,8 @@ import signal
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal might obey, or show in another order or as a blank, written out.
+    """The text with what a terminal might obey, or show as a blank or in another order, written
+    out.
 
     Names and values in files are a stranger's: an escape sequence among them must not reach a
     terminal.
