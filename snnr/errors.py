@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal might obey, or show in another order, written out.
+    """The text with what a terminal might obey, or show as a blank or in another order, written
+    out.
 
     Names and values in files are a stranger's: an escape sequence among them must not reach a
     terminal.
     """
-    return "".join(_written_out(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
+    return "".join(c if c.isprintable() else _written_out(c) for c in text)
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -52,10 +52,6 @@ def as_path(name: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise ArgumentError(f"{name}: a {type(value).__name__}, expected a path: a text or a Path")
     return Path(value)
-
-
-#: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs
-_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def _written_out(character: str) -> str:

@@ -326,7 +326,7 @@ def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
                 for info in archive.infolist()
             }
     except _UNREADABLE as error:
-        told = printable(f"{type(error).__name__}: {error}")
+        told = _shortened(printable(f"{type(error).__name__}: {error}"))
         raise CheckpointError(f"{where} is no .npz of arrays ({told})") from error
     missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or unknown:
@@ -353,5 +353,8 @@ def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
 
 def _listed(names: list[str]) -> str:
     """Names that may be a stranger's."""
-    text = printable(", ".join(names)) or "nothing"
+    return _shortened(printable(", ".join(names)) or "nothing")
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from snnr.checkpoint import SparseWeight
 from snnr.errors import ConfigError, ShapeError
 from snnr.functional import Neuron
+from snnr.models import MAX_OUTPUTS
 from snnr.nn import IF, AvgPool2d, MaxPool2d, Voting
 from snnr.sparse.source import NORMS, PLAIN, WEIGHTS, Described, Entry, made
 
@@ -179,7 +180,7 @@ def form_of(described: Described, input_shape: Shape) -> Form:
     Raises
     ------
     ShapeError : a layer does not take what comes to it.
-    ConfigError : a layer cannot be compiled.
+    ConfigError : a layer cannot be compiled, or has more numbers than a network of a spec may.
     """
     stages = []
     shape = input_shape
@@ -187,6 +188,12 @@ def form_of(described: Described, input_shape: Shape) -> Form:
         stage = _stage(group, shape)
         stages.append(stage)
         shape = stage.output_shape
+        most = max(map(math.prod, (stage.input_shape, stage.current_shape, shape)))
+        if most > MAX_OUTPUTS:
+            raise ConfigError(
+                f"{stage.layers[-1]} has {most:,} numbers per image and time step, at most "
+                f"{MAX_OUTPUTS:,} are allowed; give a smaller input_shape than {list(input_shape)}"
+            )
     neurons = [stage for stage in stages if stage.neuron is not None]
     if not neurons:
         raise ConfigError(
