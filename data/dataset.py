@@ -21,7 +21,6 @@ class Dataset:
     mean, std : per channel; of pixels scaled to 0..1 for uint8, of the values for float32.
     augmentation : the kind that suits the training images, or None.
     source : the folder or file it came from.
-    notes : what its user should know, a sentence each.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Dataset:
     classes: int
     augmentation: Augmentation | None
     source: str
-    notes: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ ORDER: list[tuple[str, ...]] = [
     ("snnr.hdf5",),
     ("snnr.data",),
     ("snnr.kernels.rules",),
-    ("snnr.kernels.hints",),
+    ("snnr.kernels.hints", "snnr.kernels.watching"),
     ("snnr.kernels.operations",),
     ("snnr.kernels.updates",),
     ("snnr.kernels.backend",),

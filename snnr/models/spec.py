@@ -159,8 +159,8 @@ def _neuron(match: "re.Match[str]", complain: Complain) -> Made:
         key, equals, value = (word.strip() for word in pair.partition("="))
         if not equals or key not in known or key in given:
             raise complain(
-                f"{match['kind']} does not take {pair.strip()!r}{suggestion(key, known)}; expected each "
-                f"of {', '.join(known)} at most once, as in lif(tau=1.5,v_threshold=0.8)"
+                f"{match['kind']} does not take {pair.strip()!r}{suggestion(key, known)}; expected "
+                f"each of {', '.join(known)} at most once, as in lif(tau=1.5,v_threshold=0.8)"
             )
         given[key] = _setting(key, value, known[key].default, complain)
     try:

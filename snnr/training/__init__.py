@@ -9,7 +9,14 @@ from snnr.training.evaluation import Evaluation, evaluate
 from snnr.training.lines import Lines
 from snnr.training.losses import LOSSES
 from snnr.training.run import resume, start
-from snnr.training.schedule import SCHEDULES, canonical_schedule
+from snnr.training.schedule import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Schedule,
+    Stairs,
+    canonical_schedule,
+)
 from snnr.training.settings import RunSettings, run_settings
 from snnr.training.trainer import Trainer
 
@@ -17,10 +24,14 @@ __all__ = [
     "LOSSES",
     "SCHEDULES",
     "Callback",
+    "Constant",
+    "Cosine",
     "Evaluation",
     "JsonLines",
     "Lines",
     "RunSettings",
+    "Schedule",
+    "Stairs",
     "TensorBoard",
     "Trainer",
     "canonical_schedule",

@@ -90,13 +90,21 @@ class Stairs(Schedule):
 SCHEDULES: dict[str, type[Schedule]] = {kind.NAME: kind for kind in (Constant, Cosine, Stairs)}
 
 
-def schedule(text: str) -> Schedule:
-    """A schedule by name, or by name and options: "cosine", "step:factor=0.3,at=0.6/0.9".
+def schedule(text: str | Schedule) -> Schedule:
+    """A schedule by name, or by name and options: "cosine", "step:factor=0.3,at=0.6/0.9"; or one
+    that is made already, of a class in `SCHEDULES`.
 
     Raises
     ------
     ConfigError : there is no such schedule or option, or a value makes no sense.
     """
+    if isinstance(text, Schedule):
+        if SCHEDULES.get(text.NAME) is not type(text):
+            raise ConfigError(
+                f"schedule (a {type(text).__name__}) must be one of {', '.join(SCHEDULES)}, "
+                "which a checkpoint can tell; set optimizer.lr in a callback for one of your own"
+            )
+        return text
     if not isinstance(text, str) or len(text) > _MAX_TEXT:
         raise ConfigError(f"schedule must be a text of at most {_MAX_TEXT} characters")
     name, colon, inside = (part.strip() for part in text.partition(":"))
@@ -122,7 +130,7 @@ def schedule(text: str) -> Schedule:
     return kind(**given)
 
 
-def canonical_schedule(text: str) -> str:
+def canonical_schedule(text: str | Schedule) -> str:
     """The one text of all those that name the same schedule. Raises as `schedule`."""
     return str(schedule(text))
 

@@ -28,7 +28,7 @@ from snnr.training.given import SETTINGS, check_moves, check_whole, samples_of, 
 from snnr.training.health import ailments
 from snnr.training.lines import Lines
 from snnr.training.losses import loss_function
-from snnr.training.schedule import scaled
+from snnr.training.schedule import Schedule, scaled
 from snnr.training.schedule import schedule as read_schedule
 from snnr.training.state import TrainingState, moving_settings
 from snnr.training.step import Step
@@ -48,8 +48,9 @@ class Trainer:
         "crop-flip". `Samples` say themselves how they move.
     seed : of the order of the images and of the moves.
     schedule : of the optimizer's lr: "constant", "cosine" or "step", also with options
-        ("cosine:floor=0.01", see `snnr.training.schedule`). It spans all epochs, so that a
-        training that is resumed with more of them goes on at their place in the longer one.
+        ("cosine:floor=0.01"), or `Cosine(floor=0.01)`, see `snnr.training.schedule`. It spans
+        all epochs, so that a training that is resumed with more of them goes on at their place in
+        the longer one.
     callbacks : see `Callback`.
     checkpoint : file that is written after every epoch and when a signal (Ctrl-C, SIGTERM, SIGHUP)
         stops the training; None saves nothing. One by the name of checkpoint.h5 has the folder of a
@@ -80,7 +81,7 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         config: Mapping[str, Any] | None = None,
-        schedule: str = "constant",
+        schedule: str | Schedule = "constant",
     ) -> None:
         self._schedule = read_schedule(schedule)
         self.samples = samples_of(dataset, augment, network.device)

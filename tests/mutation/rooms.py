@@ -11,18 +11,17 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "optim": (
         ("optim",),
-        ("optim", "test_optim.py", "defects/test_optimizers.py", "training/test_steering.py"),
+        ("optim", "test_optim.py", "defects/test_optimizers.py", "defects/test_settings.py"),
     ),
     "layers": (
         ("functional", "nn", "tensor", "models", "layout.py", "surrogate.py", "gradient_check.py",
          "activity.py", "metrics.py", "__init__.py", "errors.py"),
         ("test_functional.py", "test_nn.py", "test_stages.py", "test_tensor.py", "test_layout.py",
          "test_surrogate.py", "test_gradcheck.py", "test_gradcheck_operations.py", "test_models.py",
-         "test_opaque.py", "test_buffers.py", "test_networks.py", "test_metrics.py",
-         "cli/test_net_spec.py", "defects/test_dtypes.py", "defects/test_edges.py",
-         "defects/test_grad_mode.py", "defects/test_gradients.py", "defects/test_names.py",
+         "test_networks.py", "test_metrics.py", "cli/test_net_spec.py", "defects/test_dtypes.py",
+         "defects/test_edges.py", "defects/test_gradients.py", "defects/test_names.py",
          "defects/test_nested.py", "defects/test_observers.py", "defects/test_own_layer.py",
-         "training/test_recorded_inputs.py", "training/test_evaluation.py"),
+         "training/test_evaluation.py"),
     ),
     "files": (
         ("checkpoint", "hdf5", "budget.py", "lock.py"),
