@@ -145,6 +145,13 @@ class _Reader:
             self._refuse(name, f"has {found.size} different values of {what}, expected one")
         return float(found[0])
 
+    def _two(self, name: str, what: str, values: Any) -> tuple[int, int]:
+        """A whole number for rows and one for columns."""
+        found = np.asarray(values, np.float64).reshape(-1)
+        if found.size not in (1, 2) or not (np.abs(found) < 1e9).all() or (found % 1 != 0).any():
+            self._refuse(name, f"has {what} {values!r}, expected a whole number or two")
+        return int(found[0]), int(found[-1])
+
     def _add(self, layer: Layer, **arrays: Any) -> None:
         self.layers.append(layer)
         if arrays:
@@ -164,15 +171,16 @@ class _Reader:
     def _conv2d(self, name: str, node: Any) -> None:
         if isinstance(node.padding, str):
             self._refuse(name, f"has padding {node.padding!r}, expected a number")
-        stride, padding = (
-            int(self._one(name, key, getattr(node, key))) for key in ("stride", "padding")
-        )
-        high, wide = node.weight.shape[2:]
-        if high != wide or self._one(name, "dilation", node.dilation) != 1 or node.groups != 1:
-            self._refuse(name, "has a kernel that is not square, a dilation or groups")
+        stride = self._two(name, "stride", node.stride)
+        padding = self._two(name, "padding", node.padding)
+        if self._one(name, "dilation", node.dilation) != 1:
+            self._refuse(name, "has a dilation")
+        groups = int(node.groups)
         outputs, inputs = node.weight.shape[:2]
         biased = bool(np.any(node.bias))
-        layer = Conv2d(inputs, outputs, high, stride, padding, bias=biased)
+        layer = Conv2d(
+            inputs * groups, outputs, node.weight.shape[2:], stride, padding, biased, groups=groups
+        )
         self._add(layer, weight=node.weight, **({"bias": node.bias} if biased else {}))
 
     def _avgpool2d(self, name: str, node: Any) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from snnr import functional as F
-from snnr.errors import ShapeError
+from snnr.errors import ConfigError, ShapeError
 from snnr.functional.conv import output_size
 from snnr.layout import Layout
 from snnr.nn.arrays import Seed, Shape, Spec, _Empty, uniform
 from snnr.nn.base import Layer
-from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, flag, whole
+from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, Pair, both, flag, pair, whole
 from snnr.tensor import Parameter, Tensor
 
 
@@ -73,8 +73,15 @@ class Linear(Layer, launches_alike=True):
 class Conv2d(Layer, launches_alike=True):
     """2-D convolution; ``[.., C, H, W]`` -> ``[.., out_channels, H', W']``.
 
-    `weight` is ``[out, in, kh, kw]`` (memory ``[kh, kw, in, out]``), role "weight"; `bias`
-    ``[out]``, role "bias", or None. Both start uniform in ±1/sqrt(in_channels*kernel_size^2).
+    kernel_size, stride, padding : of rows and columns, one number for both or two.
+    groups : see `snnr.functional.conv2d`; it divides both numbers of channels. ``groups =
+        in_channels`` is depthwise.
+
+    `weight` is ``[out, in/groups, kh, kw]`` (memory ``[kh, kw, in/groups, out]``), role "weight";
+    `bias` ``[out]``, role "bias", or None. Both start uniform in ±1/sqrt(in/groups*kh*kw).
+
+    Windows that are not square run in the same kernels; Winograd's form serves 3x3 at stride 1,
+    walks over spikes and surviving weights serve stride 1. Two equal numbers become one.
     """
 
     weight: Parameter
@@ -84,43 +91,58 @@ class Conv2d(Layer, launches_alike=True):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int = 3,
-        stride: int = 1,
-        padding: int = 0,
+        kernel_size: int | Pair = 3,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
         bias: bool = True,
         rng: Seed | _Empty = None,
+        groups: int = 1,
     ) -> None:
         self.in_channels = whole("Conv2d", in_channels=in_channels)
         self.out_channels = whole("Conv2d", out_channels=out_channels)
-        self.kernel_size = whole("Conv2d", kernel_size=kernel_size)
-        self.stride = whole("Conv2d", most=MAX_STRIDE, stride=stride)
-        self.padding = whole("Conv2d", least=0, most=MAX_PADDING, padding=padding)
+        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size)
+        self.stride = pair("Conv2d", "stride", stride, most=MAX_STRIDE)
+        self.padding = pair("Conv2d", "padding", padding, least=0, most=MAX_PADDING)
+        bias = flag("Conv2d", "bias", bias)
+        self.groups = whole("Conv2d", groups=groups)
         sizes = {
             "in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size,
         }  # fmt: skip
-        self.own(self.declare(**sizes, bias=bias), rng)
+        self.own(self.declare(**sizes, bias=bias, groups=groups), rng)
 
     @classmethod
     def declare(cls, **settings: Any) -> dict[str, Spec]:
         inputs, outputs = settings["in_channels"], settings["out_channels"]
-        taps = settings.get("kernel_size", 3)
-        whole("Conv2d", in_channels=inputs, out_channels=outputs, kernel_size=taps)
-        return _specs((outputs, inputs, taps, taps), Layout.CONV, settings.get("bias", True))
+        groups = settings.get("groups", 1)
+        whole("Conv2d", in_channels=inputs, out_channels=outputs, groups=groups)
+        taps = both(pair("Conv2d", "kernel_size", settings.get("kernel_size", 3)))
+        for name, channels in (("in_channels", inputs), ("out_channels", outputs)):
+            if channels % groups:
+                raise ConfigError(
+                    f"Conv2d: {name} (={channels}) must be divisible by groups (={groups})"
+                )
+        return _specs((outputs, inputs // groups, *taps), Layout.CONV, settings.get("bias", True))
 
     def settings(self) -> dict[str, Any]:
         keys = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
-        return {**{key: getattr(self, key) for key in keys}, "bias": self.bias is not None}
+        found = {**{key: getattr(self, key) for key in keys}, "bias": self.bias is not None}
+        # left out where there are none, as in files of versions that knew none
+        return found if self.groups == 1 else {**found, "groups": self.groups}
+
+    @property
+    def geometry(self) -> tuple[Pair, Pair, Pair]:
+        """Kernel size, stride and padding, each of rows and columns."""
+        return both(self.kernel_size), both(self.stride), both(self.padding)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 3 or shape[0] != self.in_channels:
             raise ShapeError(
                 f"{self!r} takes samples of [{self.in_channels}, H, W], not {list(shape)}"
             )
-        taps, stride, padding = self.kernel_size, self.stride, self.padding
-        size = output_size(shape[1:], (taps, taps), (stride, stride), (padding, padding))
+        size = output_size(shape[1:], *self.geometry)
         if min(size) < 1:
             raise ShapeError(f"{self!r} is larger than the padded image, {list(shape)}")
         return (self.out_channels, *size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.groups)
