@@ -220,16 +220,21 @@ def test_operations_are_those_without_groups(geometry: Any) -> None:
 
 def test_nir_brings_them_in(tmp_path: Path) -> None:
     nir = pytest.importorskip("nir")
-    rng = np.random.default_rng(0)
-    weight = rng.standard_normal((4, 1, 3, 1)).astype(np.float32)
-    node = nir.Conv2d(
-        input_shape=(5, 6), weight=weight, stride=(2, 1), padding=(1, 0), dilation=1, groups=2,
-        bias=np.zeros(4, np.float32),
-    )  # fmt: skip
-    graph = nir.NIRGraph.from_list(nir.Input({"input": np.array([2, 5, 6])}), node,
-                                   nir.Output({"output": np.array([4, 3, 6])}))  # fmt: skip
-    nir.write(tmp_path / "f.nir", graph)
-    layer = next(one for one in snnr.load_nir(tmp_path / "f.nir") if isinstance(one, nn.Conv2d))
-    assert layer.geometry == ((3, 1), (2, 1), (1, 0))
-    assert layer.groups == 2
+    weight = np.random.default_rng(0).standard_normal((4, 2, 3, 3)).astype(np.float32)
+    for groups in (1, 2):
+        node = nir.Conv2d(
+            input_shape=(5, 6), weight=weight, stride=(2, 1), padding=(1, 0), dilation=1,
+            groups=groups, bias=np.zeros(4, np.float32),
+        )  # fmt: skip
+        graph = nir.NIRGraph.from_list(
+            nir.Input({"input": np.array([2 * groups, 5, 6])}), node,
+            nir.Output({"output": np.array([4, 3, 4])}), type_check=False,
+        )  # fmt: skip
+        nir.write(tmp_path / f"{groups}.nir", graph)
+    found = snnr.load_nir(tmp_path / "1.nir")
+    (layer,) = (one for one in found.layers() if isinstance(one, nn.Conv2d))
+    assert layer.geometry == ((3, 3), (2, 1), (1, 0))
     np.testing.assert_array_equal(layer.weight.numpy(), weight)
+    # nir itself knows neither groups nor kernels that are not square
+    with pytest.raises(snnr.SnnrError, match=r"2\.nir"):
+        snnr.load_nir(tmp_path / "2.nir")
