@@ -1,6 +1,7 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
 import os
+import re
 import signal
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -19,10 +20,8 @@ def printable(text: str) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean ...?" where a public name is nearly that; else nothing."""
-    public = {one.lower(): one for one in known if not one.startswith("_")}
-    found = get_close_matches(name.lower(), public, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(public[one] for one in found)}?" if found else ""
+    """`suggestion` among the public names."""
+    return suggestion(name, [one for one in known if not one.startswith("_")])
 
 
 def missing(
@@ -59,6 +58,17 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """" (did you mean X?)", where a name is like the word; else nothing."""
+    plain = {re.sub("[-_ ]", "", name).lower(): name for name in names}
+    # a name without its second half counts too
+    wanted = re.sub("[-_ ]", "", word).lower()[:100]
+    close = get_close_matches(wanted, plain, 1) or [
+        key for key in plain if len(wanted) > 2 and (key.startswith(wanted) or wanted in key)
+    ]
+    return f" (did you mean {plain[close[0]]}?)" if close else ""
 
 
 class SnnrError(Exception):

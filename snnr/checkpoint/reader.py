@@ -22,6 +22,8 @@ from snnr.optim import Optimizer
 
 #: name of the file in the folder of a run
 CHECKPOINT = "checkpoint.h5"
+#: and of the one with its best epoch, see `snnr.training.folder`
+BEST = "best.h5"
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ from snnr.errors import missing
 from snnr.training.callback import Callback
 from snnr.training.callbacks import JsonLines, TensorBoard
 from snnr.training.evaluation import Evaluation, evaluate
+from snnr.training.lines import Lines
 from snnr.training.losses import LOSSES
 from snnr.training.run import resume, start
 from snnr.training.schedule import SCHEDULES, canonical_schedule
@@ -18,6 +19,7 @@ __all__ = [
     "Callback",
     "Evaluation",
     "JsonLines",
+    "Lines",
     "RunSettings",
     "TensorBoard",
     "Trainer",

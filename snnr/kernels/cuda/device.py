@@ -22,7 +22,10 @@ from snnr.errors import DeviceError
 from snnr.kernels.cuda.geometry import CARD, SIMULATED, Limits
 
 try:
-    from numba import cuda
+    with warnings.catch_warnings():
+        # beside NumPy 2.5 it warns of itself; where warnings are errors it would not load
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from numba import cuda
 except Exception as error:  # beside a NumPy that is too new for it, an AttributeError
     raise DeviceError(
         f"device 'cuda' cannot load numba-cuda {version('numba-cuda')} beside numpy "
