@@ -9,16 +9,20 @@ from snnr import functional as F
 from snnr.errors import ConfigError, ShapeError
 from snnr.functional.conv import output_size
 from snnr.layout import Layout
-from snnr.nn.arrays import Seed, Shape, Spec, _Empty, uniform
+from snnr.nn import init
+from snnr.nn.arrays import Initial, Seed, Shape, Spec, _Empty
 from snnr.nn.base import Layer
 from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, Pair, both, flag, pair, whole
 from snnr.tensor import Parameter, Tensor
 
 
-def _specs(shape: Shape, layout: Layout, bias: bool) -> dict[str, Spec]:
-    """Weight and bias, both uniform in ±1/sqrt(fan_in)."""
-    first = uniform(math.prod(shape[1:]))
-    specs = {"weight": Spec("weight", shape, layout, first)}
+def _specs(
+    shape: Shape, layout: Layout, bias: bool, weight_init: Initial | None
+) -> dict[str, Spec]:
+    """Weight and bias, both uniform in ±1/sqrt(fan_in) unless the weight is told otherwise."""
+    first = init.default(math.prod(shape[1:]))
+    own = first if weight_init is None else init.checked("weight_init", weight_init)
+    specs = {"weight": Spec("weight", shape, layout, own)}
     if bias:
         specs["bias"] = Spec("bias", shape[:1], Layout.PLAIN, first)
     return specs
@@ -28,7 +32,8 @@ class Linear(Layer, launches_alike=True):
     """``y = x @ weight.T + bias``; ``[.., in_features]`` -> ``[.., out_features]``.
 
     `weight` is ``[out, in]`` (memory ``[in, out]``, so that one spike names one row), role
-    "weight"; `bias` ``[out]``, role "bias", or None. Both start uniform in ±1/sqrt(in_features).
+    "weight"; `bias` ``[out]``, role "bias", or None. Both start uniform in ±1/sqrt(in_features),
+    the weight as `weight_init` says where one is given (`snnr.nn.init`).
     """
 
     weight: Parameter
@@ -40,17 +45,20 @@ class Linear(Layer, launches_alike=True):
         out_features: int,
         bias: bool = True,
         rng: Seed | _Empty = None,
+        weight_init: Initial | None = None,
     ) -> None:
         self.in_features = whole("Linear", in_features=in_features)
         self.out_features = whole("Linear", out_features=out_features)
         bias = flag("Linear", "bias", bias)
-        self.own(self.declare(in_features=in_features, out_features=out_features, bias=bias), rng)
+        sizes = {"in_features": in_features, "out_features": out_features}
+        self.own(self.declare(**sizes, bias=bias, weight_init=weight_init), rng)
 
     @classmethod
     def declare(cls, **settings: Any) -> dict[str, Spec]:
         inputs, outputs = settings["in_features"], settings["out_features"]
         whole("Linear", in_features=inputs, out_features=outputs)
-        return _specs((outputs, inputs), Layout.LINEAR, settings.get("bias", True))
+        bias, initial = settings.get("bias", True), settings.get("weight_init")
+        return _specs((outputs, inputs), Layout.LINEAR, bias, initial)
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -78,7 +86,8 @@ class Conv2d(Layer, launches_alike=True):
         in_channels`` is depthwise.
 
     `weight` is ``[out, in/groups, kh, kw]`` (memory ``[kh, kw, in/groups, out]``), role "weight";
-    `bias` ``[out]``, role "bias", or None. Both start uniform in ±1/sqrt(in/groups*kh*kw).
+    `bias` ``[out]``, role "bias", or None. Both start uniform in ±1/sqrt(in/groups*kh*kw), the
+    weight as `weight_init` says where one is given (`snnr.nn.init`).
 
     Windows that are not square run in the same kernels; Winograd's form serves 3x3 at stride 1,
     walks over spikes and surviving weights serve stride 1. Two equal numbers become one.
@@ -97,6 +106,7 @@ class Conv2d(Layer, launches_alike=True):
         bias: bool = True,
         rng: Seed | _Empty = None,
         groups: int = 1,
+        weight_init: Initial | None = None,
     ) -> None:
         self.in_channels = whole("Conv2d", in_channels=in_channels)
         self.out_channels = whole("Conv2d", out_channels=out_channels)
@@ -108,7 +118,8 @@ class Conv2d(Layer, launches_alike=True):
         sizes = {
             "in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size,
         }  # fmt: skip
-        self.own(self.declare(**sizes, bias=bias, groups=groups), rng)
+        more = {"bias": bias, "groups": groups, "weight_init": weight_init}
+        self.own(self.declare(**sizes, **more), rng)
 
     @classmethod
     def declare(cls, **settings: Any) -> dict[str, Spec]:
@@ -121,7 +132,8 @@ class Conv2d(Layer, launches_alike=True):
                 raise ConfigError(
                     f"Conv2d: {name} (={channels}) must be divisible by groups (={groups})"
                 )
-        return _specs((outputs, inputs // groups, *taps), Layout.CONV, settings.get("bias", True))
+        shape, bias = (outputs, inputs // groups, *taps), settings.get("bias", True)
+        return _specs(shape, Layout.CONV, bias, settings.get("weight_init"))
 
     def settings(self) -> dict[str, Any]:
         keys = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
