@@ -20,10 +20,8 @@ def printable(text: str) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean ...?" where a public name is nearly that; else nothing."""
-    public = {one.lower(): one for one in known if not one.startswith("_")}
-    found = get_close_matches(name.lower(), public, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(public[one] for one in found)}?" if found else ""
+    """`suggestion` among the public names."""
+    return suggestion(name, [one for one in known if not one.startswith("_")])
 
 
 def missing(
