@@ -1,6 +1,12 @@
 """Errors a user of snnr may meet. Each message names the value, the expectation and the remedy."""
 
+import os
+import re
 import signal
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -13,8 +19,52 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _written_out(c) for c in text)
 
 
+def near(name: str, known: Iterable[str]) -> str:
+    """`suggestion` among the public names."""
+    return suggestion(name, [one for one in known if not one.startswith("_")])
+
+
+def missing(
+    module: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> Callable[[str], Any]:
+    """The `__getattr__` of a module: what has no such name says what is called nearly so.
+
+    elsewhere : names that people know from other libraries -> what does that here.
+    """
+
+    def refuse(name: str) -> Any:
+        here = (elsewhere or {}).get(name)
+        told = f"; here it is {here}" if here else near(name, known)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
+
+    return refuse
+
+
+def as_path(name: str, value: Any) -> Path:
+    """The path that somebody gave.
+
+    Raises
+    ------
+    ArgumentError : it is something else.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ArgumentError(f"{name}: a {type(value).__name__}, expected a path: a text or a Path")
+    return Path(value)
+
+
 def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """" (did you mean X?)", where a name is like the word; else nothing."""
+    plain = {re.sub("[-_ ]", "", name).lower(): name for name in names}
+    # a name without its second half counts too
+    wanted = re.sub("[-_ ]", "", word).lower()[:100]
+    close = get_close_matches(wanted, plain, 1) or [
+        key for key in plain if len(wanted) > 2 and (key.startswith(wanted) or wanted in key)
+    ]
+    return f" (did you mean {plain[close[0]]}?)" if close else ""
 
 
 class SnnrError(Exception):
@@ -39,6 +89,10 @@ class DeviceError(SnnrError):
 
 class ConfigError(SnnrError, ValueError):
     """A setting is outside the range that makes sense."""
+
+
+class ArgumentError(SnnrError, TypeError):
+    """An argument is of another kind than what received it can take."""
 
 
 class DivergedError(SnnrError):

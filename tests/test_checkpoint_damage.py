@@ -159,6 +159,8 @@ CASES: dict[str, tuple[Damage, str]] = {
     "no number for tau": (settings(2, tau=None), "tau (='None') must be float"),
     "setting out of range": (settings(2, tau=0.5), "tau (=0.5) must be greater"),
     "more channels": (settings(4, out_channels=5), "expected (5, 36)"),
+    "no channels": (settings(4, out_channels=0), "out_channels (=0) must be"),
+    "no kernel": (settings(4, kernel_size=-3), "kernel_size (=-3) must be"),
     "channels of text": (settings(4, out_channels="4"), "out_channels (='4') must be"),
     "2^60 weights": (huge, "more than allowed"),
     "NaN in JSON": (

@@ -8,7 +8,8 @@ import numpy as np
 
 from snnr.checkpoint import Checkpoint, load
 from snnr.errors import SnnrError, printable
-from snnr.figures import spikes, weights
+from snnr.figures import answers, spikes, weights
+from snnr.figures.matrix import confusion
 from snnr.figures.runs import Group, Point, Run, groups, pareto, points
 from snnr.figures.style import COLORS, DASHES, MARKERS, style
 
@@ -25,6 +26,7 @@ class Kind:
 
     about: str
     single: bool
+    asked: bool = False  # drawn where it is named alone: it takes a while
 
 
 FIGURES: dict[str, Kind] = {
@@ -35,7 +37,12 @@ FIGURES: dict[str, Kind] = {
     "histograms": Kind("histograms of theta and w", single=True),
     "fields": Kind("receptive fields of surviving connections", single=True),
     "raster": Kind("spikes that one test image sets off", single=True),
+    "confusion": Kind("answers to the test images of each class", single=True, asked=True),
 }
+
+
+#: figures that need the network
+_LOADED = {"histograms", "fields", "raster", "confusion"}
 
 
 def drawn(
@@ -66,7 +73,7 @@ def drawn(
             yield name, None, together[name](runs)
     wanted = [name for name in names if FIGURES[name].single]
     for run in singles if wanted else ():
-        found = load(run.path) if {"histograms", "fields", "raster"} & {*wanted} else None
+        found = load(run.path) if _LOADED & {*wanted} else None
         for name in wanted:
             try:
                 yield name, run, _single(name, run, found, image, data_dir)
@@ -87,6 +94,8 @@ def _single(
     if name == "fields":
         made = weights.fields(found)
         return "its first weights do not look at an image" if made is None else fields(run, made)
+    if name == "confusion":
+        return confusion(run, answers.confusion(found, data_dir))
     return raster(run, spikes.raster(found, image, data_dir))
 
 

@@ -259,14 +259,25 @@ def _weight(entry: Entry, shape: Shape) -> tuple[Weight, Shape]:
             )
         return Weight(data, indices, indptr, stored.shape), (stored.shape[0],)
     stride, padding = settings.get("stride", 1), settings.get("padding", 0)
-    outputs, inputs, taps, _ = stored.shape
+    outputs, inputs, taps, across = stored.shape
+    if taps != across or not isinstance(stride, int) or not isinstance(padding, int):
+        raise entry.refuse(
+            f"its kernel ({taps} by {across}), stride (={stride}) and padding (={padding}) must be "
+            "square; run the dense network instead"
+        )
+    groups = settings.get("groups", 1)
+    if groups > 1:
+        # columns of the group's own channels become columns of all of them
+        rows = np.repeat(np.arange(outputs), np.diff(indptr))
+        indices = indices + rows // (outputs // groups) * (inputs * taps * taps)
+        inputs *= groups
     if len(shape) != 3 or shape[0] != inputs:
         raise ShapeError(f"{entry.name} takes samples of [{inputs}, H, W], not {list(shape)}")
     size = [(side + 2 * padding - taps) // stride + 1 for side in shape[1:]]
     if min(shape[1:]) + 2 * padding < taps:
         raise ShapeError(f"{entry.name} is larger than the padded image, {list(shape)}")
-    weight = Weight(data, indices, indptr, stored.shape, stride, padding)
-    return weight, (outputs, *size)
+    whole = (outputs, inputs, taps, taps)
+    return Weight(data, indices, indptr, whole, stride, padding), (outputs, *size)
 
 
 def _fold(entry: Entry, shape: Shape, parts: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from snnr.checkpoint import CHECKPOINT, load_record
 from snnr.errors import ConfigError, Interrupted, SnnrError
 from snnr.sweep.grid import digest, run_name
 from snnr.sweep.job import execute
+from snnr.training.folder import REACH
 from snnr.training.settings import METHODS, RunSettings, run_settings, takes
 
 #: setting -> what is tried: least, most, and whether by its logarithm
@@ -28,7 +29,7 @@ SPACES: dict[str, tuple[float, float, bool]] = {
     "sparsity": (0.6, 0.99, False),
 }
 #: a run that ends at more than this times the connectivity asked for has missed it
-SLACK = 1.1
+SLACK = REACH
 _HEARTBEAT = 60  # seconds; a process that is silent for twice as long is dead
 
 #: receives the name of a run and what happened in it

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from snnr.data import Dataset
 
 import snnr
 from snnr import optim
@@ -29,6 +30,27 @@ def test_defaults_recipe_and_what_is_given_in_that_order() -> None:
     assert (paper.net, paper.batch_size, paper.augment) == ("cifar10_conv", 16, False)
     assert paper.optimizer == optim.AdamSettings(lr=1e-4)
     assert run_settings("fashion-mnist").net == "csnn"
+
+
+def test_the_defaults_of_a_run_are_those_of_a_trainer(tiny: Dataset, tiny_file: Path) -> None:
+    plain = run_settings(str(tiny_file))
+    net = snnr.models.mnist_fc(T=1, input_shape=(1, 8, 8), classes=4, hidden=2)
+    usual = snnr.Trainer(net, optim.GradR(net.parameters()), tiny)
+    for name in ("batch_size", "epochs", "loss", "seed", "schedule"):
+        assert getattr(plain, name) == getattr(usual, name), name
+    assert (plain.augment, usual.augment) == (False, None)
+    assert plain.optimizer == usual.optimizer.settings
+
+
+def test_a_run_is_made_from_its_settings(tiny_file: Path) -> None:
+    given: dict[str, Any] = {
+        "batch_size": 21, "epochs": 3, "loss": "cross-entropy", "seed": 6, "schedule": "cosine",
+    }  # fmt: skip
+    run = start(run_settings(str(tiny_file), timesteps=2, limit_train=90, lr=0.02, **given))
+    assert {name: getattr(run, name) for name in given} == given | {"schedule": str(run.schedule)}
+    assert run.schedule.startswith("cosine")
+    assert (run.network.T, run.samples.train.count, run.optimizer.lr) == (2, 90, 0.02)
+    assert run.evaluate().loss > 0.7  # of rates in 0..1 of four classes, a squared error is less
 
 
 def test_settings_are_a_record_that_says_what_it_is() -> None:
@@ -132,6 +154,8 @@ def test_a_run_goes_on_with_its_own_settings(
     with pytest.raises(ConfigError, match=message):
         resume(tmp_path / "c.h5", asked)
     assert resume(tmp_path / "c.h5", {"epochs": 9, "threads": 3}).epochs == 1
+    same = {"net": " MNIST_FC:hidden=800", "schedule": " constant"}  # written in another way
+    assert resume(tmp_path / "c.h5", same).epochs == 1
 
 
 def test_what_is_no_run_is_not_resumed(tiny_file: Path, tmp_path: Path) -> None:
