@@ -10,7 +10,7 @@ from typing import Any
 
 from snnr.cli.common import note, percent, say
 from snnr.cli.pace import clock, duration
-from snnr.cli.screen import print_table, width
+from snnr.cli.screen import cut, print_table, width
 
 from snnr.errors import printable
 from snnr.sweep import Follower, Planned, Sweep
@@ -78,7 +78,7 @@ class Board(Follower):
             return f"[{place}] {name} stopped after {row['epochs_done']} epochs"
         return (
             f"[{place}] {name}: {percent(row['accuracy'])} at {percent(row['connectivity'])}"
-            f" connectivity, {row['epochs_done']} epochs, {duration(row['seconds'])}"
+            f", {row['epochs_done']} epochs, {duration(row['seconds'])}"
         )
 
     def _state(self, sweep: Sweep, name: str, state: Mapping[str, Any]) -> str:
@@ -114,7 +114,7 @@ class Board(Follower):
         # a long name gives way to how it goes
         room = max(8, columns - 5 - max(map(len, states.values()), default=0))
         longest = min(room, max(map(len, states), default=0))
-        lines += [f"  {_cut(name, room):<{longest}}  {state}" for name, state in states.items()]
+        lines += [f"  {cut(name, room):<{longest}}  {state}" for name, state in states.items()]
         shown = [printable(line)[: columns - 1] for line in lines[: max(1, height - 2)]]
         self._clear()
         # the cursor stays in the last line, so that whatever comes next clears the table first
@@ -126,13 +126,6 @@ class Board(Follower):
             up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
             say(f"\r{up}\x1b[J", nl=False)
             self._drawn = 0
-
-
-def _cut(name: str, room: int) -> str:
-    """A name in so many columns, without its middle."""
-    if len(name) <= room:
-        return name
-    return f"{name[: (room - 1) // 2]}..{name[len(name) - room + 2 + (room - 1) // 2 :]}"
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,17 +3,42 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from snnr.cli.screen import width, wrapped
 
-from snnr.errors import ConfigError, printable
+from snnr.errors import ConfigError, printable, suggestion
 
 Command = Callable[..., Any]
+
+
+#: how others call what snnr has
+_ELSEWHERE = {
+    "gpu": "cuda", "ce": "cross-entropy", "crossentropyloss": "cross-entropy", "adam": "dense",
+    "lth": "imp", "lottery": "imp", "lottery-ticket": "imp", "gmp": "magnitude", "scipy": "npz",
+    "csr": "npz", "er": "erk", "pareto": "tradeoff", "rasters": "raster", "weights": "histograms",
+}  # fmt: skip
+
+
+def not_one_of(value: str, names: Sequence[str]) -> str:
+    """That a value is none of the names, and which may have been meant."""
+    elsewhere = _ELSEWHERE.get(value.lower())
+    meant = f" (did you mean {elsewhere}?)" if elsewhere in names else suggestion(value, names)
+    return printable(f"{value!r} is not one of {', '.join(names)}{meant}")
+
+
+class Choice(click.Choice[str]):
+    """As click's, with near misses."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices:
+            self.fail(not_one_of(str(value), list(self.choices)), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Names(click.ParamType):
@@ -46,8 +71,13 @@ class Names(click.ParamType):
                 pointing = getattr(error, "pointing", None)
                 self.fail(pointing() if pointing else printable(str(error)), param, ctx)
         else:
-            self.fail(f"{value!r} is not one of {', '.join(self.names())}", param, ctx)
+            self.fail(not_one_of(str(value), self.names()), param, ctx)
         return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
 def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -72,7 +102,7 @@ def machine_options(function: Command) -> Command:
     for option in (
         click.option("--threads", type=click.IntRange(min=1),
                      help="Threads of the kernels.  [default: all cores]"),
-        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+        click.option("--device", type=Choice(["auto", "cpu", "cuda"]), default="auto",
                      show_default=True, help="Where the network runs."),
     ):  # fmt: skip
         function = option(function)

@@ -1,12 +1,9 @@
 """Says that kernels are being compiled, whenever they are: otherwise a program seems to hang."""
 
-import contextlib
 import sys
 import threading
 import time
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any
 
 from snnr.cli.common import note, say
 from snnr.cli.pace import clock
@@ -17,8 +14,6 @@ from snnr.errors import printable
 _REFRESH = 0.2  # seconds between two states of the spinner
 _PATIENCE = 1.0  # seconds that a compilation takes before it is worth a line, without a terminal
 _FRAMES = "|/-\\"
-#: what numba-cuda calls its lock around compilations
-_CARD = "numba-cuda:compiler_lock"
 
 
 class Compiling:
@@ -88,35 +83,19 @@ class Compiling:
 
 
 def watch(cuda: bool) -> Callable[[], None]:
-    """Follow what Numba compiles in this process; returns what ends that."""
-    from numba.core import event
+    """Follow what is compiled in this process; returns what ends that."""
+    from snnr.kernels import watching
 
     display = Compiling()
-    followed = [(event, "numba:compile", _listener(event, display))]
+    unhook = [watching.compilations(display.begin, display.end)]
     if cuda:
-        # a copy of the other, which tells of kernels only that the compiler is at work
-        with contextlib.suppress(ImportError, ValueError):
-            of_card = import_module("numba.cuda.core.event")
-            listener = _listener(of_card, display)
-            of_card.register(_CARD, listener)
-            followed.append((of_card, _CARD, listener))
-    event.register(*followed[0][1:])
+        from snnr.kernels.cuda import device
+
+        unhook.append(device.compilations(display.begin, display.end))
 
     def end() -> None:
-        for room, kind, listener in followed:
-            room.unregister(kind, listener)
+        for each in unhook:
+            each()
         display.close()
 
     return end
-
-
-def _listener(room: Any, display: Compiling) -> Any:
-    class Listener(room.Listener):
-        def on_start(self, event: Any) -> None:
-            kernel = event.data and event.data["dispatcher"].py_func.__name__.strip("_")
-            display.begin(kernel or "kernels for the card")
-
-        def on_end(self, event: Any) -> None:
-            display.end()
-
-    return Listener()

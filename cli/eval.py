@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from snnr.cli.common import (
+    Choice,
     data_dir_option,
     machine_options,
     note,
@@ -45,7 +46,7 @@ ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense, "sparse": _s
 )
 @click.option(
     "--engine",
-    type=click.Choice(list(ENGINES)),
+    type=Choice(list(ENGINES)),
     default="dense",
     show_default=True,
     help="What runs the network: the kernels that train it, or the compiled network.",

@@ -5,7 +5,7 @@ from dataclasses import Field
 from typing import Any
 
 import click
-from snnr.cli.common import Names
+from snnr.cli.common import Choice, Names
 
 from snnr.training.advice import short
 from snnr.training.settings import METHODS, RECIPES, method_options, run_fields
@@ -39,7 +39,7 @@ def recipe_option(function: Command) -> Command:
         for data, settings in RECIPES["paper"].items()
     )
     return click.option(
-        "--recipe", type=click.Choice(list(RECIPES)),
+        "--recipe", type=Choice(list(RECIPES)),
         help=f"Settings of the paper; other options override them. {told}; prior and sparsity (the "
              f"paper's p) are as without it.",
     )(function)  # fmt: skip
@@ -113,7 +113,7 @@ def _kind(fields: list[Field[Any]]) -> click.ParamType:
     first = fields[0]
     if first.metadata["choices"]:
         every = dict.fromkeys(choice for one in fields for choice in one.metadata["choices"])
-        return click.Choice(list(every))
+        return Choice(list(every))
 
     def agreed(key: str) -> Any:
         values = {one.metadata[key] for one in fields}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from snnr.cli.common import data_dir_option, note, output_options, print_json
+from snnr.cli.common import Choice, data_dir_option, not_one_of, note, output_options, print_json
 
 from snnr.errors import printable
 
@@ -23,7 +23,7 @@ FORMATS = ("png", "pdf", "svg")
     metavar="NAME",
     help="Figure to draw; may be repeated.  [default: all but confusion]",
 )
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="png", show_default=True,
+@click.option("--format", "kind", type=Choice(FORMATS), default="png", show_default=True,
               help="Format of the files.")  # fmt: skip
 @click.option(
     "--out",
@@ -70,9 +70,7 @@ def command(
 
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
-        raise click.BadParameter(
-            f"{unknown[0]!r} is not one of {', '.join(FIGURES)}", param_hint="'--figure'"
-        )
+        raise click.BadParameter(not_one_of(unknown[0], list(FIGURES)), param_hint="'--figure'")
     runs = gather(paths)
     alone = {located(path).resolve() for path in paths if is_run(path)}
     singles = [run for run in runs if each or run.path.resolve() in alone]

@@ -61,7 +61,7 @@ def command(checkpoint: Path, images: tuple[Path, ...], as_json: bool, quiet: bo
         return
     several = any(entry["index"] for entry in told)
     print_table(
-        ("image", "label", "rate", "rates"),
+        ("image", "label", "rate", "rates of all classes"),
         [
             (
                 printable(entry["file"]) + (f" {entry['index']}" if several else ""),

@@ -47,6 +47,13 @@ def wrapped(text: str, columns: int, indent: str = "  ") -> str:
     return "\n".join(lines)
 
 
+def cut(name: str, room: int) -> str:
+    """A name in at most so many columns, without its middle where it is longer."""
+    if len(name) <= room:
+        return name
+    return f"{name[: (room - 1) // 2]}..{name[len(name) - room + 2 + (room - 1) // 2 :]}"
+
+
 def pairs(rows: Sequence[tuple[str, str]], columns: int) -> Iterator[str]:
     """Lines of names and values, aligned; what does not fit goes on below the values."""
     room = max(len(name) for name, _ in rows)
@@ -105,11 +112,16 @@ def table(
         if _total(sizes) <= columns:
             yield from _lines(heads, cells, sizes, left)
             return
-        if text and _total(sizes[:-1]) + 2 + _BESIDE * (heads is one) <= columns:
+        beside = min(_BESIDE, sizes[-1]) if heads is one else 0
+        if text and _total(sizes[:-1]) + 2 + beside <= columns:
             yield from _with_text(heads, cells, sizes[:-1], left, columns)
             return
-    parts = _pieces(sizes, keys, columns)
-    if parts is None:
+    heads, sizes = several, _sizes(several, cells)
+    parts = _even(sizes, keys, columns)
+    if len(_even(_sizes(one, cells), keys, columns)) == len(parts):
+        heads, sizes = one, _sizes(one, cells)
+        parts = _even(sizes, keys, columns)
+    if not parts:
         for number, row in enumerate(cells):
             if number:
                 yield ""
@@ -119,7 +131,7 @@ def table(
         if number:
             yield ""
         yield from _lines(
-            [several[i] for i in part], [[row[i] for i in part] for row in cells],
+            [heads[i] for i in part], [[row[i] for i in part] for row in cells],
             [sizes[i] for i in part], [k for k, i in enumerate(part) if i in left],
         )  # fmt: skip
 
@@ -144,15 +156,22 @@ def _head(title: str, size: int) -> list[str]:
     return wrapped(title, max(size, *map(len, title.split())), "").split("\n")
 
 
-def _pieces(sizes: Sequence[int], keys: int, columns: int) -> list[list[int]] | None:
-    """Which columns stand together, the first `keys` in front of each piece; None where these leave
-    no room."""
+def _even(sizes: Sequence[int], keys: int, columns: int) -> list[list[int]]:
+    """Which columns stand together: in as few pieces as fit, all about as wide; none where the
+    first `keys`, which are in front of each, leave no room."""
+    fewest = _pieces(sizes, keys, columns)
+    tries = (_pieces(sizes, keys, narrow) for narrow in range(1, columns + 1))
+    return next((parts for parts in tries if len(parts) == len(fewest)), fewest)
+
+
+def _pieces(sizes: Sequence[int], keys: int, columns: int) -> list[list[int]]:
+    """The same, each piece as full as it goes."""
     first = list(range(keys))
     parts = [list(first)]
     for i in range(keys, len(sizes)):
         if _total([sizes[k] for k in (*parts[-1], i)]) > columns:
             if len(parts[-1]) == keys or _total([sizes[k] for k in (*first, i)]) > columns:
-                return None
+                return []
             parts.append(list(first))
         parts[-1].append(i)
     return parts
@@ -184,11 +203,11 @@ def _with_text(
     """A table whose last column is broken to fit, or goes below the others."""
     room = columns - _total(sizes) - 2
     indent = " " * (columns - room)
-    beside = room >= _BESIDE
+    title = " ".join(heads[-1])
+    beside = room >= max(len(title), min(_BESIDE, _bodies(cells, len(heads))[-1]))
     before = list(_lines(heads[:-1], [row[:-1] for row in cells], sizes, left))
     tall = len(before) - len(cells)
     *above, under = before[:tall]
-    title = " ".join(heads[-1])
     yield from above
     yield f"{under:<{columns - room}}{title}" if beside else under
     for line, row in zip(before[tall:], cells, strict=True):

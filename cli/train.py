@@ -175,7 +175,7 @@ def _resumed(
         checkpoint, asked, asked["epochs"], settings.data_dir, settings.device,
         progress=Downloads(quiet),
     )  # fmt: skip
-    state = f"epoch {trainer.epoch + 1}, step {trainer.position + 1}"
+    state = f"epoch {trainer.epoch + 1} of {trainer.epochs}, step {trainer.position + 1:,}"
     note(
         f"{checkpoint} is complete with {trainer.epoch} epochs; --epochs N goes on to N"
         if trainer.epoch >= trainer.epochs

@@ -83,7 +83,7 @@ def markdown(text: str, pictures: Path) -> str:
             if PNG in data:
                 pictures.mkdir(parents=True, exist_ok=True)
                 (pictures / f"{number}.png").write_bytes(base64.b64decode(lines(data[PNG])))
-                parts.append(f"![](/_build/{pictures.name}/{number}.png)")
+                parts.append(f"![What the cell draws](/_build/{pictures.name}/{number}.png)")
             else:
                 parts.append(f"```text\n{lines(data[PLAIN]).rstrip()}\n```")
     return "\n\n".join(parts) + "\n"

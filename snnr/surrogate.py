@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnr.errors import ConfigError, missing
+from snnr.errors import ConfigError, missing, suggestion
 from snnr.kernels import rules
 from snnr.kernels.reference import surrogate as arrays
 
@@ -137,7 +137,7 @@ def get(surrogate: str | Surrogate) -> Surrogate:
     if not isinstance(surrogate, str) or surrogate not in FACTORIES:
         raise ConfigError(
             f"surrogate (={surrogate!r}) must be a snnr.surrogate.Surrogate or one of these names "
-            f"(usual alpha): {_choices()}"
+            f"(usual alpha): {_choices()}{suggestion(str(surrogate), FACTORIES)}"
         )
     return FACTORIES[surrogate]()
 

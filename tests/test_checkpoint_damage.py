@@ -159,6 +159,8 @@ CASES: dict[str, tuple[Damage, str]] = {
     "no number for tau": (settings(2, tau=None), "tau (='None') must be float"),
     "setting out of range": (settings(2, tau=0.5), "tau (=0.5) must be greater"),
     "more channels": (settings(4, out_channels=5), "expected (5, 36)"),
+    "no channels": (settings(4, out_channels=0), "out_channels (=0) must be"),
+    "no kernel": (settings(4, kernel_size=-3), "kernel_size (=-3) must be"),
     "channels of text": (settings(4, out_channels="4"), "out_channels (='4') must be"),
     "2^60 weights": (huge, "more than allowed"),
     "NaN in JSON": (
@@ -222,6 +224,14 @@ def test_truncated(sound: bytes, tmp_path: Path, share: float) -> None:
     path.write_bytes(sound[: int(share * len(sound))])
     with pytest.raises(snnr.CheckpointError, match=r"c\.h5: damaged or not a checkpoint"):
         snnr.load(path)
+
+
+def test_a_name_that_is_listed_and_not_found(sound: bytes, tmp_path: Path) -> None:
+    """The library looks for names by their order, which one changed letter breaks."""
+    assert b"optimizer\0" in sound
+    (tmp_path / "c.h5").write_bytes(sound.replace(b"optimizer\0", b"zptimizer\0"))
+    with pytest.raises(snnr.CheckpointError, match="/zptimizer is listed and is not there"):
+        snnr.load(tmp_path / "c.h5")
 
 
 def test_missing_and_foreign_files(tmp_path: Path) -> None:

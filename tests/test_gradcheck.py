@@ -5,7 +5,7 @@ import pytest
 
 from snnr import functional as F
 from snnr.errors import ConfigError, ShapeError, SnnrError
-from snnr.gradient_check import GradientError, gradcheck
+from snnr.gradient_check import GradientError, _direction, gradcheck
 from snnr.kernels.rules import lif_neuron
 from snnr.tensor import Function, Tensor
 
@@ -244,3 +244,14 @@ def test_another_wrong_gradient_is_not_blamed_on_the_reset():
 def test_inputs_are_a_list(inputs):
     with pytest.raises(ShapeError, match=r"must be a list.*\[x\]"):
         gradcheck(lambda xs: xs, inputs)
+
+
+@pytest.mark.parametrize("length", [1e-3, 1, 1e3])
+def test_directions_lean_towards_the_gradient(length):
+    """In many dimensions a random direction alone would hardly meet it."""
+    for seed in range(8):
+        gradient = np.random.default_rng(seed).standard_normal((100, 40))
+        gradient *= length / np.linalg.norm(gradient)
+        found = _direction(gradient, np.random.default_rng(seed + 100))
+        assert np.linalg.norm(found) == pytest.approx(1)
+        assert 0.7 < np.sum(found * gradient) / length < 0.8

@@ -161,3 +161,34 @@ def test_connectivity_and_dead_neurons() -> None:
     assert metrics.unreached_neurons(conv.weight) == 1
     assert metrics.unused_inputs(conv.weight) == 1
     assert metrics.driven_neurons(net) == {"0_conv2d": "3_lif"}
+    conv.weight.data[0] = 0
+    assert (metrics.unreached_neurons(conv.weight), metrics.unused_inputs(conv.weight)) == (2, 1)
+
+
+class Doubled(nn.Layer):
+    """A weight that activity does not know how to count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = snnr.Parameter(np.full((1, 3), 2, np.float32), "weight", "weight")
+
+    def forward(self, x: snnr.Tensor) -> snnr.Tensor:
+        return x
+
+
+def test_layers_behind_one_that_cannot_be_counted_are_counted() -> None:
+    net = nn.Sequential(Doubled(), nn.Linear(3, 2, bias=False, rng=0), nn.LIF(), T=2)
+    counter = ActivityCounter(net)
+    with counter.watching():
+        net(np.full((1, 3), 0.5, np.float32))
+    assert counter.result().dense_operations == {"1_linear": 2 * 6}
+
+
+def test_a_network_without_neurons_has_operations() -> None:
+    net = nn.Sequential(nn.Linear(3, 2, bias=False, rng=0), T=4)
+    counter = ActivityCounter(net)
+    with counter.watching():
+        net(np.full((5, 3), 0.5, np.float32))
+    result = counter.result()
+    assert (result.images, result.neurons) == (5, {})
+    assert result.dense_operations == {"0_linear": 6}

@@ -258,3 +258,9 @@ def test_backward_works_inside() -> None:
     with no_grad():
         y.backward()
     np.testing.assert_array_equal(x.grad, [6])
+
+
+def test_numpy_may_ask_for_another_type(device: str) -> None:
+    x = Tensor(np.array([1, 0], np.uint8), device=device)
+    assert x.__array__(np.float64).dtype == np.asarray(x, np.float64).dtype == np.float64
+    assert np.asarray(x).dtype == np.uint8

@@ -26,10 +26,12 @@ class Run:
 
     @property
     def path(self) -> Path:
+        """The checkpoint's file."""
         return self.record.path
 
     @property
     def method(self) -> str:
+        """How it pruned."""
         return str(self.record.config.get("method", "unknown"))
 
     @property

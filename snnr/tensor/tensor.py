@@ -130,6 +130,7 @@ class Tensor:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Of the elements; uint8 are spikes."""
         return np.dtype(self.memory.dtype)
 
     @property

@@ -29,10 +29,11 @@ def outlook(optimizer: Optimizer) -> str:
         return "nothing is pruned"
     if prior is None:
         return ""
+    or_so = "" if 0.04 < prior < 0.06 else ", or about --prior 5e-2"
     return (
-        f"prior {short(prior)}, with which {_left(prior)} after 12 epochs of MNIST; sparsity "
-        f"{short(settings['sparsity'])} is not the share that goes. "
-        "For 5 %: --target-connectivity 0.05, or about --prior 5e-2"
+        f"prior {short(prior)}, which left {_left(prior)} of the connections after 12 epochs of "
+        f"MNIST; sparsity {short(settings['sparsity'])} is not the share that goes. "
+        f"To end at 5 %: --target-connectivity 0.05{or_so}"
     )
 
 
@@ -79,12 +80,12 @@ def _left(prior: float) -> str:
     below = max((p for p in MEASURED if p <= prior * 1.001), default=None)
     above = min((p for p in MEASURED if p >= prior * 0.999), default=None)
     if below is not None and below == above:
-        return f"{_percent(below)} of the connections were left"
+        return _percent(below)
     if below is None:
-        return f"more than {_percent(min(MEASURED))} of the connections were left"
+        return f"more than {_percent(min(MEASURED))}"
     if above is None:
-        return f"less than {_percent(max(MEASURED))} of the connections were left"
-    return f"{_percent(above)} to {_percent(below)} of the connections were left"
+        return f"less than {_percent(max(MEASURED))}"
+    return f"{_percent(above)} to {_percent(below)}"
 
 
 def _percent(prior: float) -> str:

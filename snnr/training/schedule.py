@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, suggestion
 from snnr.optim import Optimizer
 
 _MAX_TEXT = 200
@@ -113,6 +113,7 @@ def schedule(text: str | Schedule) -> Schedule:
         raise ConfigError(
             f"unknown schedule {text!r}: expected one of {', '.join(SCHEDULES)}, or one of them "
             "with options (cosine:floor=0.01, step:factor=0.3,at=0.6/0.9)"
+            f"{suggestion(name, SCHEDULES)}"
         )
     known = {one.name: one.default for one in fields(kind)}
     given: dict[str, Any] = {}
@@ -121,7 +122,10 @@ def schedule(text: str | Schedule) -> Schedule:
         if key not in known or key in given:
             listed = ", ".join(f"{k} (default {_told(v)})" for k, v in known.items()) or "none"
             wrong = f"{key} is given twice" if key in given else f"{pair.strip()!r} is no option"
-            raise ConfigError(f"schedule {text!r}: {wrong} of {kind.NAME}; expected {listed}")
+            meant = "" if key in given else suggestion(key, known)
+            raise ConfigError(
+                f"schedule {text!r}: {wrong} of {kind.NAME}{meant}; expected {listed}"
+            )
         given[key] = _numbers(text, key, value, known[key])
     return kind(**given)
 

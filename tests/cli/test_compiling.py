@@ -1,10 +1,12 @@
 """Compilations are shown."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import pytest
+from click.testing import Result
 from snnr.cli import compiling
 
 
@@ -46,6 +48,22 @@ def test_every_compilation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard.told == ["raised", "end", "raised", "end", "close"]
     kernel(2.0)(1)
     assert heard.told[-1] == "close"
+
+
+def test_commands_follow_what_is_compiled_until_they_end(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def watch(cuda: bool) -> Callable[[], None]:
+        heard.append(f"cuda {cuda}")
+        return lambda: heard.append("end")
+
+    monkeypatch.setattr(compiling, "watch", watch)
+    run("eval", "nothing", "--device", "cpu", code=1)
+    assert heard == ["cuda False", "end"]
+    run("eval", "nothing", "--device", "cpu", "-q", code=1)
+    assert len(heard) == 2
 
 
 def test_a_spinner_on_a_terminal(

@@ -117,7 +117,7 @@ def test_one_text_for_all_that_name_the_same_network(text: str, one: str | None)
         ("100000c1-lif-fc10", "100000c1", "gives 78,400,000 numbers per image"),
         ("-".join(["lif"] * 201), "lif", "more than 200 layers"),
         ("lif-fc10-vote3", "vote3", "multiple of 3 votes"),
-        ("csnn:chanels=64", "chanels=64", r"no option of csnn; expected channels \(default 128\)"),
+        ("csnn:chanels=64", "chanels=64", r"of csnn .+; expected channels \(default 128\)"),
         ("csnn:", " ", "no option of csnn"),
         ("csnn:channels=1.5", "channels=1.5", "a whole number"),
         ("csnn:channels=0", "channels=0", "at least 1"),
@@ -180,3 +180,11 @@ def test_the_command_line_marks_the_place(run: Callable[..., Result], tiny_file:
     told = run("train", tiny_file, "--net", "4c3-lif-fc10-lif", code=2).stderr
     assert "character 9: fc10: the network ends in 10 outputs, 4 classes need one each" in told
     assert run("train", "--help").stdout.count("|SPEC]") == 2  # networks and schedules
+
+
+def test_what_is_too_long_is_not_read() -> None:
+    parts = models.spec.parse("fc8-" * 10 + "lif")
+    assert len(parts) == 11
+    for read in (models.spec.parse, models.canonical):
+        with pytest.raises(snnr.ConfigError, match=r"at most 1000"):
+            read("fc8-" * 250 + "lif")

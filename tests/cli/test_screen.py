@@ -57,16 +57,21 @@ def test_titles_take_several_lines_before_a_table_comes_in_pieces() -> None:
         "1_linear       12       50.00 %  it is so",
         "2_a         3,456        0.10 %  a/path/to/it",
     ]
-    assert lines(32) == [
-        "             dead",
-        "layer     neurons  connectivity",
-        "1_linear       12       50.00 %",
-        "2_a         3,456        0.10 %",
+    # with the titles in one line again where that fits
+    assert lines(36) == [
+        "layer     dead neurons  connectivity",
+        "1_linear            12       50.00 %",
+        "2_a              3,456        0.10 %",
         "",
         "layer     why",
         "1_linear  it is so",
         "2_a       a/path/to/it",
     ]
+    # as few as there can be, and about as wide
+    rows = [["k", *["x" * 6] * 5]]
+    told = list(table("kabcde", rows, 32, left=()))
+    assert [len(line) for line in told if "x" in line] == [25, 17]
+    assert len(list(table("kabcde", rows, 33, left=()))) == 5
     assert lines(32, keys=3)[:3] == ["layer         1_linear", "dead neurons  12",
                                      "connectivity  50.00 %"]  # fmt: skip
 

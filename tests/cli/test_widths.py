@@ -64,7 +64,7 @@ def test_help(columns: int) -> None:
 
 def test_a_run_and_what_is_done_with_it(run: Run, here: None, columns: int) -> None:
     target = ("--target-connectivity", 0.01, "--schedule", "cosine")
-    for number, more in enumerate(((), target, ("--method", "set"), ("--prior", 3))):
+    for number, more in enumerate(((), target, ("--prior", 3))):
         fits(run("train", "tiny.npz", *WORK, *more, "--out", number), columns)
     fits(run("train", "tiny.npz", "--out", "0", "--resume"), columns)
     for command in ("eval", "inspect"):
@@ -76,7 +76,9 @@ def test_a_run_and_what_is_done_with_it(run: Run, here: None, columns: int) -> N
     fits(run("report", "0"), columns)
 
 
-def test_many_runs(run: Run, here: None, columns: int) -> None:
+def test_many_runs(run: Run, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = 80
+    monkeypatch.delenv("COLUMNS", raising=False)
     axes = ("--prior", 0.05, "--prior", 0.5, "--schedule", "cosine", "--schedule", "step")
     fits(run("sweep", "tiny.npz", *WORK[:-4], "--epochs", 1, *axes, "--out", "s"), columns)
     pytest.importorskip("optuna")

@@ -31,14 +31,16 @@ TOOLS = {
 }  # fmt: skip
 PACKAGES = {
     "--to nir": "nir", "load_nir": "nir", "snnr search": "optuna", "snnr plot": "matplotlib",
-    "import tqdm": "tqdm", "from rich": "rich",
+    "from tqdm": "tqdm", "from rich": "rich",
 }  # fmt: skip
+FEW = ["--epochs", "1", "--limit-train", "640", "--limit-test", "500"]
 #: more words for a command, so that there is less to do; the last word of an option counts
 LESS = {
-    "train": ["--epochs", "1", "--limit-train", "640", "--batch-size", "64"],
-    "sweep": ["--epochs", "1", "--limit-train", "640", "--seeds", "1"],
+    # a rate at which so few steps prune
+    "train": [*FEW, "--batch-size", "64", "--lr", "0.01"],
+    "sweep": [*FEW, "--seeds", "1"],
     # which ends where it is to end, in a training of any length
-    "search": ["--epochs", "1", "--limit-train", "640", "--trials", "1", "--method", "magnitude"],
+    "search": [*FEW, "--trials", "1", "--method", "magnitude"],
     "bench": ["--seconds", "0.02"],
 }
 IMAGES = 640
@@ -114,10 +116,12 @@ def fewer_images() -> None:
 
     whole = snnr.data.load
 
-    def load(dataset: Any, data_dir: Any = None, limit_train: int | None = None, *more: Any) -> Any:
-        if dataset == "mnist":
+    def load(
+        name: Any, data_dir: Any = None, limit_train: int | None = None, *more: Any, **others: Any
+    ) -> Any:
+        if name == "mnist":
             limit_train = min(limit_train or IMAGES, 2 * IMAGES)
-        return whole(dataset, data_dir, limit_train, *more)
+        return whole(name, data_dir, limit_train, *more, **others)
 
     snnr.data.load = load
 

@@ -35,7 +35,7 @@ def test_every_snippet_runs(page: Path, tmp_path: Path) -> None:
     (tmp_path / "data" / "mnist").symlink_to(ROOT / "data" / "mnist")
     done = subprocess.run(
         [sys.executable, "-W", "error", WORKER, page],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for words in SAYS.get(page.stem, ()):

@@ -24,6 +24,8 @@ PATIENCE = 12.0
 #: processor seconds after which a test is a loop without end, and seconds of the clock for one that
 #: waits
 ENDLESS, STUCK = 45, 400
+#: status of a fork in which a test failed
+FAILED = 3
 
 
 #: of pytest in every fork
@@ -207,16 +209,18 @@ class Session:
                 resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
                 if why := self._fails(item, following):
                     say(why.replace("\n", " "))
-                    return 1
+                    return FAILED
             return 0
 
         status, lines, seconds = in_fork(work)
         if lines == ["unplaced"]:
             return Outcome("unplaced", seconds=seconds)
-        if status:
+        if status == FAILED or status < 0:
             # a process that was ended says no reason
-            *_, test, why = lines if status == 1 else [*lines, f"signal {-status}"]
-            return Outcome("caught", test, why, len(lines) - 2 - (status == 1), False, seconds)
+            *_, test, why = lines if status > 0 else [*lines, f"signal {-status}"]
+            return Outcome("caught", test, why, len(lines) - 2 - (status > 0), False, seconds)
+        if status:
+            raise RuntimeError(f"a fork ended by itself ({status}) after {lines[-1:]}")
         cut = lines[-1] == "cut"
         return Outcome("survived", "", "", len(lines) - 2 - cut, cut, seconds)
 

@@ -100,6 +100,19 @@ def test_tensorboard_events_hold_every_number(board: tuple[Any, Path]) -> None:
         assert len(told) == 6 + sum(len(v) for v in history.values() if isinstance(v, dict))
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_the_folder_of_tensorboard_is_made_where_it_is_missing(
+    tiny_file: Path, tmp_path: Path, there: bool
+) -> None:
+    folder = tmp_path / "of" / "runs"
+    if there:
+        folder.mkdir(parents=True)
+    run = trainer(snnr.data.load(tiny_file), epochs=1, callbacks=[TensorBoard(folder)])
+    run.fit()
+    (path,) = folder.iterdir()
+    assert len(events(path)) == 2
+
+
 def test_the_checksum_is_crc_32c() -> None:
     """0xE3069283 for the digits 1 to 9 (RFC 3720), then turned by 15 bits and shifted."""
     crc = 0xE3069283

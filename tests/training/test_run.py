@@ -154,6 +154,8 @@ def test_a_run_goes_on_with_its_own_settings(
     with pytest.raises(ConfigError, match=message):
         resume(tmp_path / "c.h5", asked)
     assert resume(tmp_path / "c.h5", {"epochs": 9, "threads": 3}).epochs == 1
+    same = {"net": " MNIST_FC:hidden=800", "schedule": " constant"}  # written in another way
+    assert resume(tmp_path / "c.h5", same).epochs == 1
 
 
 def test_what_is_no_run_is_not_resumed(tiny_file: Path, tmp_path: Path) -> None:

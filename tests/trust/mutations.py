@@ -239,9 +239,9 @@ def _setting(file: h5py.File, name: str, rng: Rng) -> None:
         plan = json.loads(file["network"].attrs["architecture"])
         layer = _some(rng, plan["layers"])
         holder = _some(rng, (plan, layer, layer["settings"], layer["settings"]))
+        keys = list(holder) or ["T"]
     except (TypeError, KeyError, ValueError, AttributeError):  # after an earlier mutation
         return _attribute(file, name, rng)
-    keys = list(holder) or ["T"]
     values = (None, -1, 0, 1 << 31, 1 << 70, 1.5, "x", [], {}, True, 1e308, 3)
     if isinstance(holder, dict):
         holder[_some(rng, keys)] = _some(rng, values)
