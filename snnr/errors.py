@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,19 +10,18 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal might obey, or show in another order, written out.
+    """The text with what a terminal might obey, or show as a blank or in another order, written
+    out.
 
     Names and values in files are a stranger's: an escape sequence among them must not reach a
     terminal.
     """
-    return "".join(_written_out(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
+    return "".join(c if c.isprintable() else _written_out(c) for c in text)
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean ...?" where a public name is nearly that; else nothing."""
-    public = {one.lower(): one for one in known if not one.startswith("_")}
-    found = get_close_matches(name.lower(), public, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(public[one] for one in found)}?" if found else ""
+    """`suggestion` among the public names."""
+    return suggestion(name, [one for one in known if not one.startswith("_")])
 
 
 def missing(
@@ -52,10 +50,6 @@ def as_path(name: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise ArgumentError(f"{name}: a {type(value).__name__}, expected a path: a text or a Path")
     return Path(value)
-
-
-#: control and format characters, surrogates, unassigned ones, separators of lines and paragraphs
-_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def _written_out(character: str) -> str:

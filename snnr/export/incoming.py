@@ -164,6 +164,14 @@ class _Reader:
             self._refuse(name, f"has {what} = {number:g}, expected 0 to {MAX_NUMBER}")
         return int(number)
 
+    def _two(self, name: str, what: str, values: Any) -> tuple[int, int]:
+        """A whole number for rows and one for columns."""
+        given = values if np.ndim(values) else (values, values)
+        if len(given) != 2:
+            self._refuse(name, f"has {len(given)} values of {what}, expected one or two")
+        first, second = (self._whole(name, what, one) for one in given)
+        return first, second
+
     def _weight(self, name: str, node: Any, axes: str) -> NDArray[Any]:
         """Its weights; the layer that is to have them takes 16 bytes for each on the way."""
         values = np.asarray(node.weight)
@@ -202,19 +210,18 @@ class _Reader:
     def _conv2d(self, name: str, node: Any) -> None:
         if isinstance(node.padding, str):
             self._refuse(name, f"has padding {node.padding!r}, expected a number")
-        stride, padding = (
-            self._whole(name, key, getattr(node, key)) for key in ("stride", "padding")
-        )
+        stride = self._two(name, "stride", node.stride)
+        padding = self._two(name, "padding", node.padding)
         weight = self._weight(name, node, "out, in, height, width")
-        outputs, inputs, high, wide = weight.shape
-        single = all(
-            self._one(name, key, getattr(node, key)) == 1 for key in ("dilation", "groups")
-        )
-        if high != wide or not single:
-            self._refuse(name, "has a kernel that is not square, a dilation or groups")
+        outputs, inputs, *size = weight.shape
+        if self._one(name, "dilation", node.dilation) != 1:
+            self._refuse(name, "has a dilation")
+        groups = self._whole(name, "groups", node.groups)
         bias = self._bias(name, node, outputs)
         biased = bool(np.any(bias))
-        layer = Conv2d(inputs, outputs, high, stride, padding, bias=biased)
+        layer = Conv2d(
+            inputs * groups, outputs, (size[0], size[1]), stride, padding, biased, groups=groups
+        )
         self._add(name, layer, weight=weight, **({"bias": bias} if biased else {}))
 
     def _avgpool2d(self, name: str, node: Any) -> None:
@@ -326,7 +333,7 @@ def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
                 for info in archive.infolist()
             }
     except _UNREADABLE as error:
-        told = printable(f"{type(error).__name__}: {error}")
+        told = _shortened(printable(f"{type(error).__name__}: {error}"))
         raise CheckpointError(f"{where} is no .npz of arrays ({told})") from error
     missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or unknown:
@@ -353,5 +360,8 @@ def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
 
 def _listed(names: list[str]) -> str:
     """Names that may be a stranger's."""
-    text = printable(", ".join(names)) or "nothing"
+    return _shortened(printable(", ".join(names)) or "nothing")
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -42,7 +42,7 @@ def copied(path: str | os.PathLike[str], error: type[SnnrError], what: str) -> t
             if groups > _MAX_GROUPS or depth > _MAX_DEPTH:
                 source.fail("/", f"has more than {_MAX_GROUPS} groups, or one inside of itself")
             for name in source.names(group):
-                child = source.child(group, name)
+                child = source.member(group, name)
                 if name in target or name in ("", ".") or "/" in name:
                     source.fail(group.name or "/", f"has the name {name[:80]!r} in it")
                 if isinstance(child, h5py.Group):

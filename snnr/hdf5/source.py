@@ -104,6 +104,14 @@ class Source:
         with self.touching(where):
             return group[name]
 
+    def member(self, group: h5py.Group, name: str) -> Any:
+        """One of the members that `names` lists. Where a name is damaged it may be listed and yet
+        not be found, for the library looks for it by the order of names."""
+        found = self.child(group, name)
+        if found is None:
+            self.fail(_place(group, name), "is listed and is not there; go back to another copy")
+        return found
+
     def group(self, group: h5py.Group, name: str) -> h5py.Group:
         """A group that must be there."""
         found = self.child(group, name)

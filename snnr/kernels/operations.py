@@ -146,6 +146,26 @@ class Operations(Protocol):
     ) -> None:  # fmt: skip
         """dw[kh, kw, C, O] from x[N, H, W, C] and dy[N, H', W', O]; or packed."""
 
+    # The same in groups: output channel o reads the input channels of its group alone, of which
+    # there are C/groups; groups divides C and O
+
+    def grouped_conv2d(
+        self, x: Memory, w: Memory, bias: Memory | None, stride: Pair, padding: Pair, groups: int,
+        out: Memory,
+    ) -> None:  # fmt: skip
+        """out[N, H', W', O] = x[N, H, W, C] * w[kh, kw, C/groups, O] + bias[O]; x float or
+        spikes."""
+
+    def grouped_conv2d_input_grad(
+        self, dy: Memory, w: Memory, stride: Pair, padding: Pair, groups: int, dx: Memory,
+    ) -> None:  # fmt: skip
+        """dx[N, H, W, C] from dy[N, H', W', O]."""
+
+    def grouped_conv2d_weight_grad(
+        self, x: Memory, dy: Memory, stride: Pair, padding: Pair, groups: int, dw: Memory,
+    ) -> None:  # fmt: skip
+        """dw[kh, kw, C/groups, O] from x[N, H, W, C] and dy[N, H', W', O]."""
+
     # Gradients of the surviving weights alone
 
     def packed_gradient(self, w: Memory, hints: Hints) -> Packed | None:

@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING
 
 from snnr.errors import missing
-from snnr.nn.arrays import EMPTY, Spec, constant, uniform
+from snnr.nn import init
+from snnr.nn.arrays import EMPTY, Spec
 from snnr.nn.base import Layer
 from snnr.nn.dropout import Dropout
+from snnr.nn.init import constant
+from snnr.nn.init import default as uniform
 from snnr.nn.neuron import IF, LIF
 from snnr.nn.norm import BatchNorm, BatchNorm1d, BatchNorm2d
 from snnr.nn.registry import LAYERS, build, describe, register
@@ -36,6 +39,7 @@ __all__ = [
     "build",
     "constant",
     "describe",
+    "init",
     "register",
     "stages",
     "uniform",

@@ -61,17 +61,6 @@ class Spec:
         return made
 
 
-def uniform(fan_in: int) -> Initial:
-    """Uniform in ±1/sqrt(fan_in), PyTorch's default for Linear and Conv."""
-    bound = 1.0 / math.sqrt(fan_in)
-    return lambda shape, rng: rng.uniform(-bound, bound, shape).astype(np.float32)
-
-
-def constant(value: float) -> Initial:
-    """One value everywhere."""
-    return lambda shape, rng: np.full(shape, value, np.float32)
-
-
 def generator(rng: Seed) -> np.random.Generator:
     """A seed, or an existing generator.
 

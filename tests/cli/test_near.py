@@ -43,7 +43,7 @@ Run = Callable[..., Result]
         ("eval x --engine spars", "dense, sparse (did you mean sparse?)"),
         ("export x --to C", "c, npz, nir (did you mean c?)"),
         ("export x --to onnx", "c, npz, nir\n"),
-        ("plot . --figure tradeof", "raster (did you mean tradeoff?)"),
+        ("plot . --figure tradeof", "confusion (did you mean tradeoff?)"),
         ("plot . --format jpg", "png, pdf, svg (did you mean png?)"),
         ("bench --net csn", "(did you mean csnn?)"),
         ("search mnist --at 0.1 --method rigle", "(did you mean rigl?)"),

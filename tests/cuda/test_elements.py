@@ -213,6 +213,24 @@ def test_what_operators_launch_compiles(paper: Paper, dtype: Any) -> None:
         assert wide == (launched.kernel.name == "arithmetic._sum_axes" and dtype == np.float32)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_convolutions_in_groups_compile(paper: Paper, dtype: Any) -> None:
+    """Spikes draw no float32 to float64, but for the sums of the weight gradient."""
+    run, same = OPERATIONS, ((2, 1), (1, 1), 6)
+    x, w, y = _of(dtype, 4, 8, 8, 12), _of(dtype, 3, 3, 2, 18), _of(dtype, 4, 4, 8, 18)
+    for source in (x, u1(4, 8, 8, 12)):
+        run["grouped_conv2d"](source, w, None, *same, y)
+        run["grouped_conv2d"](source, w, _of(dtype, 18), *same, y)
+        run["grouped_conv2d_weight_grad"](source, y, *same, w)
+    run["grouped_conv2d_input_grad"](y, w, *same, x)
+    assert len(paper.launched) == 5
+    for launched in paper.launched:
+        text = ptx(launched, (9, 0))
+        summed = launched.kernel.name.endswith("_weight_grad")
+        assert (".f64" in text) == (summed or dtype == np.float64), launched.kernel
+        assert ".local" not in text, launched.kernel
+
+
 def test_a_pixel_is_found_by_products_that_round(paper: Paper) -> None:
     """A product joined to a sum would round once, and move a pixel on the line between two."""
     images, out = u1(9, 3, 32, 32), f4(5, 32, 32, 3)

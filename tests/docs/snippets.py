@@ -36,7 +36,8 @@ PACKAGES = {
 FEW = ["--epochs", "1", "--limit-train", "640", "--limit-test", "500"]
 #: more words for a command, so that there is less to do; the last word of an option counts
 LESS = {
-    "train": [*FEW, "--batch-size", "64"],
+    # a rate at which so few steps prune
+    "train": [*FEW, "--batch-size", "64", "--lr", "0.01"],
     "sweep": [*FEW, "--seeds", "1"],
     # which ends where it is to end, in a training of any length
     "search": [*FEW, "--trials", "1", "--method", "magnitude"],
@@ -115,10 +116,12 @@ def fewer_images() -> None:
 
     whole = snnr.data.load
 
-    def load(name: Any, *more: Any, limit_train: int | None = None, **others: Any) -> Any:
+    def load(
+        name: Any, data_dir: Any = None, limit_train: int | None = None, *more: Any, **others: Any
+    ) -> Any:
         if name == "mnist":
             limit_train = min(limit_train or IMAGES, 2 * IMAGES)
-        return whole(name, *more, limit_train=limit_train, **others)
+        return whole(name, data_dir, limit_train, *more, **others)
 
     snnr.data.load = load
 

@@ -82,6 +82,7 @@ def test_an_archive_of_a_stranger(tmp_path: Path) -> None:
     head = b"\x93NUMPY\x01\0\x76\0{'descr': '<f4', 'fortran_order': False, 'shape': ("
     refused("TokenError|SyntaxError", {name: head.ljust(128)})
     refused(r"\\x1b\[2J too many", {"\x1b[2J": np.zeros(1)})
+    refused(r"\\xa0 too many", {"\xa0": np.zeros(1)})
     refused("xxx[.][.][.] too many", {"x" * 5000: np.zeros(1)})
     refused("running_var has values below 0", {name: before[name] - 10})
     refused("not finite", {name: before[name].astype(np.float64) * 1e300})

@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for a mutant")
     parser.add_argument("--again", type=Path, help="folder of a run whose survivors are tried")
-    parser.add_argument("--tests", nargs="+", default=[], help="other tests than the group's")
+    parser.add_argument("--tests", nargs="+", default=[], help="with these alone, at once")
     parser.add_argument("--out", type=Path, default=Path("mutation"))
     given = parser.parse_args()
     os.chdir(ROOT)
@@ -69,11 +69,13 @@ def main() -> int:
         chosen = sample(everything, given.sample, given.seed)
         print(f"{len(chosen)} of {sum(map(len, everything))} mutants", file=sys.stderr)
     given.out.mkdir(parents=True, exist_ok=True)
-    for name in given.groups:
+    if given.tests:
+        attempt_all(chosen, given.tests, given.out.resolve() / "some", given.patience)
+    for name in given.groups if not given.tests else ():
         some = [mutant for mutant in chosen if group(mutant.path) == name][: given.most]
         tests = [f"tests/{test}" for test in GROUPS[name][1]]
         if some:
-            attempt_all(some, given.tests or tests, given.out.resolve() / name, given.patience)
+            attempt_all(some, tests, given.out.resolve() / name, given.patience)
     print(show(given.out))
     return 0
 

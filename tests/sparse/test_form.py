@@ -235,6 +235,17 @@ def test_a_shape_that_the_layers_do_not_take(stored: Path) -> None:
         snnr.compile(stored, input_shape=(1, 20, 20))
 
 
+def test_a_shape_that_no_network_of_a_spec_may_have(tmp_path: Path) -> None:
+    """A file of a few kilobytes that says so would cost gigabytes where it is exported."""
+    network = nn.Sequential(nn.Conv2d(2, 4, 3, rng=0), nn.LIF(), T=2)
+    data = {"image_shape": [2, 1 << 13, 1 << 13]}
+    path = snnr.save(tmp_path / "c.h5", network, config={"data": data})
+    for compiled in (snnr.compile, snnr.export.exported):
+        with pytest.raises(ConfigError, match=r"1_lif has 268,304,400 numbers .* smaller"):
+            compiled(path)
+    snnr.compile(path, input_shape=(2, 8, 8))
+
+
 def test_compiling_needs_no_training_and_no_command_line(stored: Path) -> None:
     script = (
         "import json, sys; sys.modules['scipy'] = None; import snnr, numpy as np;"
