@@ -33,7 +33,9 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "compiled": (
         ("sparse", "export"),
-        ("sparse/test_engine.py", "sparse/test_form.py", "sparse/test_specs.py", "export"),
+        ("sparse/test_engine.py", "sparse/test_form.py", "sparse/test_specs.py",
+         "export/test_c.py", "export/test_incoming.py", "export/test_nir.py",
+         "export/test_npz.py"),
     ),
     "sweeps": (
         ("sweep", "figures", "report", "__main__.py"),
