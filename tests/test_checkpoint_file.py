@@ -177,3 +177,10 @@ def test_a_pipe_is_not_replaced(tmp_path: Path, write: Callable[[Path], None]) -
             write(name)
     assert path.is_fifo()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.h5", "link"]
+
+
+def test_a_look_beforehand_makes_the_folders_and_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "of" / "runs" / "c.h5"
+    for _ in range(2):
+        file.probe(target)
+        assert list(target.parent.iterdir()) == []

@@ -128,7 +128,10 @@ class _Reader:
         method = getattr(self, f"_{kind.lower()}", None)
         if method is None:
             self._refuse(name, f"is a {kind}, which snnr does not have")
-        method(name, node)
+        try:
+            method(name, node)
+        except ConfigError as error:
+            self._refuse(name, f"makes no layer: {error}")
 
     def close(self) -> list[tuple[Layer, str, NDArray[np.float32]]]:
         """The chain ends here; what is to be put where."""

@@ -180,8 +180,10 @@ def epochs(runs: Sequence[Run]) -> Figure:
     bottom.set_xlabel("epoch")
     _plain_log(bottom)
     _whole_numbers(bottom)
-    left_out = f"{len(every) - len(shown)} further settings left out" * (len(every) > len(shown))
-    _title(top, "Over epochs", left_out)
+    notes = ["bands: one standard deviation over seeds"] * any(len(g.runs) > 1 for g in shown)
+    notes += [f"{len(every) - len(shown)} further settings left out"] * (len(every) > len(shown))
+    _title(top, "Test accuracy over epochs", "; ".join(notes))
+    _title(bottom, "Connectivity over epochs")
     if len(shown) > 1:
         figure.legend(*top.get_legend_handles_labels(), loc="outside lower center",
                       ncols=1 if max(len(g.label) for g in shown) > 40 else 2)  # fmt: skip
@@ -233,7 +235,8 @@ def changes(run: Run) -> Figure:
         axes.set_ylim(bottom=-0.3)
     grid[-1, 0].set_xlabel("epoch")
     _whole_numbers(grid[-1, 0])
-    _title(grid[0, 0], "Since the epoch before", run.name)
+    _title(grid[0, 0], "Pruned since the epoch before", run.name)
+    _title(grid[1, 0], "Regrown since the epoch before")
     return figure
 
 
@@ -253,17 +256,18 @@ def layers(run: Run) -> Figure:
     """Connectivity, firing rate and silent share of each layer over epochs."""
     figure, grid = _new(3, 1, (7.4, 7.6), sharex=True)
     panels = (
-        ("layer_connectivity", "connectivity, %"), ("firing_rate", "firing rate, %"),
-        ("silent", "silent neurons, %"),
+        ("layer_connectivity", "connectivity, %", "Connectivity by layer"),
+        ("firing_rate", "firing rate, %", "Firing rate by layer"),
+        ("silent", "silent neurons, %", "Neurons that fire on no test image, by layer"),
     )  # fmt: skip
-    for axes, (name, label) in zip(grid[:, 0], panels, strict=True):
+    for axes, (name, label, title) in zip(grid[:, 0], panels, strict=True):
         _by_layer(axes, run, name, 100)
+        _title(axes, title, run.name if axes is grid[0, 0] else "")
         axes.set_ylabel(label)
         # a curve along 0 lies above the axis, and is seen whole
         axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1] if name != "layer_connectivity" else None)
     grid[-1, 0].set_xlabel("epoch")
     _whole_numbers(grid[-1, 0])
-    _title(grid[0, 0], "By layer", run.name)
     return figure
 
 

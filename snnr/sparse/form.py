@@ -23,6 +23,7 @@ from snnr.errors import ConfigError, ShapeError
 from snnr.functional import Neuron
 from snnr.models import MAX_OUTPUTS
 from snnr.nn import IF, AvgPool2d, MaxPool2d, Voting
+from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, whole
 from snnr.sparse.source import NORMS, PLAIN, WEIGHTS, Described, Entry, made
 
 Float = NDArray[np.float32]
@@ -266,6 +267,10 @@ def _weight(entry: Entry, shape: Shape) -> tuple[Weight, Shape]:
             "square; run the dense network instead"
         )
     groups = settings.get("groups", 1)
+    whole(entry.name, most=MAX_STRIDE, stride=stride)
+    whole(entry.name, least=0, most=MAX_PADDING, padding=padding)
+    if groups != 1 and outputs % whole(entry.name, groups=groups):
+        raise entry.refuse(f"groups (={groups}) do not divide its {outputs} channels")
     if groups > 1:
         # columns of the group's own channels become columns of all of them
         rows = np.repeat(np.arange(outputs), np.diff(indptr))
@@ -276,8 +281,8 @@ def _weight(entry: Entry, shape: Shape) -> tuple[Weight, Shape]:
     size = [(side + 2 * padding - taps) // stride + 1 for side in shape[1:]]
     if min(shape[1:]) + 2 * padding < taps:
         raise ShapeError(f"{entry.name} is larger than the padded image, {list(shape)}")
-    whole = (outputs, inputs, taps, taps)
-    return Weight(data, indices, indptr, whole, stride, padding), (outputs, *size)
+    dense = (outputs, inputs, taps, taps)
+    return Weight(data, indices, indptr, dense, stride, padding), (outputs, *size)
 
 
 def _fold(entry: Entry, shape: Shape, parts: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from snnr.errors import ConfigError, suggestion
@@ -76,7 +77,7 @@ class Stairs(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not all(0 < a < b for a, b in zip(self.at, (*self.at[1:], 1.0), strict=True)):
+        if not self.at or not all(0 < a < b for a, b in pairwise((*self.at, 1.0))):
             raise ConfigError(
                 f"at (={_told(self.at)}) of step must be shares of the training, each greater than "
                 "the one before it, between 0 and 1"

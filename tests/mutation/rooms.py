@@ -26,13 +26,16 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "files": (
         ("checkpoint", "hdf5", "budget.py", "lock.py"),
         ("test_checkpoint.py", "test_checkpoint_damage.py", "test_checkpoint_file.py",
-         "test_checkpoint_promises.py", "test_hdf5_chunks.py", "test_hdf5_heaps.py", "test_lock.py",
+         "test_checkpoint_promises.py", "test_checkpoint_states.py", "test_hdf5_chunks.py",
+         "test_hdf5_heaps.py", "test_lock.py",
          "data/test_arrays.py", "data/test_load.py", "defects/test_settings.py",
          "training/test_resume.py"),
     ),
     "compiled": (
         ("sparse", "export"),
-        ("sparse/test_engine.py", "sparse/test_form.py", "sparse/test_specs.py", "export"),
+        ("sparse/test_engine.py", "sparse/test_form.py", "sparse/test_specs.py",
+         "export/test_c.py", "export/test_incoming.py", "export/test_nir.py",
+         "export/test_npz.py"),
     ),
     "sweeps": (
         ("sweep", "figures", "report", "__main__.py"),

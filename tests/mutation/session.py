@@ -23,7 +23,7 @@ from .mutants import Mutant, mutated
 PATIENCE = 12.0
 #: processor seconds after which a test is a loop without end, and seconds of the clock for one that
 #: waits
-ENDLESS, STUCK = 45, 400
+ENDLESS, STUCK = 20, 400
 #: status of a fork in which a test failed
 FAILED = 3
 

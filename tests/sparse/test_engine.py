@@ -226,6 +226,47 @@ def test_compare_sees_what_differs() -> None:
     assert not other.training
 
 
+def test_the_margin_of_each_image_is_that_of_its_first_layer_that_differs() -> None:
+    def two_layers(first: list[list[float]], second: list[list[float]]) -> nn.Sequential:
+        net = nn.Sequential(
+            nn.Flatten(), nn.Linear(2, 2, bias=False), nn.IF(), nn.Linear(2, 1, bias=False),
+            nn.IF(), T=1,
+        )  # fmt: skip
+        net[1].weight.assign(np.array(first))
+        net[3].weight.assign(np.array(second))
+        return net
+
+    compiled = snnr.compile(two_layers([[1.5, 0], [0, 1.5]], [[5, 3]]), input_shape=(1, 1, 2))
+    dense = two_layers([[0.75, 0], [0, 1.5]], [[5, 0.5]])
+    x = np.eye(2, dtype=np.float32).reshape(2, 1, 1, 2)
+    # one differs at once, by 0.5, and then by 4, which follows from it; the other by 2 behind that
+    assert compiled.compare(x, dense).margin == 2
+    assert compiled.compare(x[:1], dense).margin == 0.5
+    assert compiled.compare(x[1:], dense).margin == 2
+
+
+def test_the_margin_at_the_edge_of_a_padded_image() -> None:
+    def filtered(kernel: np.ndarray) -> nn.Sequential:
+        net = nn.Sequential(
+            nn.Conv2d(1, 1, 1, bias=False), nn.IF(), nn.Conv2d(1, 1, padding=1, bias=False),
+            nn.IF(), nn.Flatten(), T=1,
+        )  # fmt: skip
+        net[0].weight.assign(np.full((1, 1, 1, 1), 2))
+        net[2].weight.assign(kernel.reshape(1, 1, 3, 3))
+        return net
+
+    kernel = np.array([[-5, 1, 0.5], [0.25, 1, 2], [-1, 0.75, 1]])
+    spikes = np.array([[1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 1]])
+    padded = np.pad(spikes, 1)
+    current = [(padded[y : y + 3, x : x + 3] * kernel).sum() for y in range(3) for x in range(4)]
+    told = snnr.compile(filtered(kernel), input_shape=(1, 3, 4)).compare(
+        spikes[None, None].astype(np.float32), filtered(np.zeros((3, 3)))
+    )
+    fired = [h for h in current if h >= 1]
+    assert told.differing == {"1_if": 0, "3_if": len(fired)}
+    assert told.margin == max(fired) - 1
+
+
 def test_stats_count_what_the_network_does() -> None:
     network = exact(conv, seed=18)
     # so that nothing is removed

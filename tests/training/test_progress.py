@@ -23,7 +23,7 @@ def test_progress_is_a_line_an_epoch_on_stderr(
     told = capsys.readouterr()
     assert told.out == ""
     lines = told.err.splitlines()
-    assert lines.pop(1).startswith("warning: 7_lif does not fire on any test image")
+    assert lines.pop(1).startswith("warning: 7_lif, the output, does not fire on any test image")
     assert len(lines) == 3
     for number, line in enumerate(lines):
         accuracy, share = (history[key][number] for key in ("test_accuracy", "connectivity"))

@@ -87,6 +87,11 @@ def test_what_makes_no_sense_is_refused(text: Any, message: str, tiny: Dataset) 
         run_settings("mnist", schedule=text)
 
 
+def test_stairs_without_a_step_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"at \(=\) of step must be shares of the training"):
+        SCHEDULES["step"](at=())  # type: ignore[call-arg]
+
+
 class Rates(Callback):
     """Takes down with which lr each update is made, and what lr there is between two steps."""
 
