@@ -19,6 +19,7 @@ from typing import Any
 from report import machine, table
 
 import snnr
+from snnr.figures.style import COLORS, style
 
 #: of Grad R, and of dense Adam, which is 0
 PRIORS = (0.0, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1, 3e-1)
@@ -63,12 +64,12 @@ def run(prior: float, seed: int, epochs: int) -> dict[str, Any]:
 
 def draw(runs: list[dict[str, Any]], target: Path) -> None:
     """Accuracy against connectivity, one mark per run, and the authors' optimizer."""
-    import matplotlib
+    style()
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.subplots()
     means = []
     for prior in sorted({r["prior"] for r in runs}):
         mine = [r for r in runs if r["prior"] == prior]
@@ -80,25 +81,23 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
             )
         )
     means.sort()
-    label = "snnr, grad-r with a fixed prior, 12 epochs, mean"
-    axes.plot([m[0] for m in means], [m[1] for m in means], color="tab:blue", label=label)
+    label = "snnr, grad-r with a fixed prior, 12 epochs, mean of the seeds"
+    axes.plot([m[0] for m in means], [m[1] for m in means], color=COLORS[0], label=label)
     axes.scatter(
         [100 * r["connectivity"] for r in runs],
         [100 * r["accuracy"] for r in runs],
-        s=14, color="tab:blue", alpha=0.6, label="the same, one seed",
+        s=14, color=COLORS[0], alpha=0.6, label="the same, one mark for each seed",
     )  # fmt: skip
     axes.scatter(
         [100 * c for seeds in authors().values() for _, c in seeds],
         [100 * a for seeds in authors().values() for a, _ in seeds],
-        marker="x", color="tab:orange", label="the same in PyTorch, authors' optimizer",
+        marker="x", color=COLORS[1], label="the same in PyTorch, authors' optimizer, each seed",
     )  # fmt: skip
     for i, (x, y, text) in enumerate(means):
         # beside the steep part of the line, else above and below in turn
         shift, side = ((9, -11), "left") if x < 8 else ((0, -18 if i % 2 else 12), "center")
-        axes.annotate(
-            text, (x, y), textcoords="offset points", xytext=shift, ha=side, fontsize=8
-        )
-    curves = ("grad-r", "constant", "tab:green", "D"), ("magnitude", "cosine", "tab:purple", "s")
+        axes.annotate(text, (x, y), textcoords="offset points", xytext=shift, ha=side, fontsize=8)
+    curves = ("grad-r", "constant", COLORS[2], "D"), ("magnitude", "cosine", COLORS[4], "s")
     for name, schedule, colour, marker in curves:
         found = sorted(
             (100 * r["connectivity"], 100 * r["accuracy"])
@@ -111,12 +110,13 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
-    axes.minorticks_off()
-    axes.set_xlabel("connectivity: surviving weights, %")
-    axes.set_ylabel("MNIST test accuracy, %")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("connectivity: surviving weights, % (log scale)")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title("MNIST, 784-800-10: accuracy against connectivity", loc="left",
+                   fontweight="bold")  # fmt: skip
     axes.margins(0.12, 0.18)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="lower right")
     figure.savefig(target, dpi=130)
 
 

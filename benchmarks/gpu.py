@@ -96,6 +96,9 @@ def arguments() -> argparse.Namespace:
     add("--report", type=Path, help="the report (default: beside --out, .md)")
     add("--minutes", type=float, default=25, help="time for all parts together (25)")
     add("--part", action="append", default=[], help="only this part; may be repeated")
+    add("--step-peer", action="append", default=[],
+        help="contender of the training steps (default: snnr and all); may be repeated")
+    add("--products", choices=["float32", "tf32"], help="of the training steps (default: both)")
     add("--again", action="store_true", help="run parts that are done already, too")
     add("--list", action="store_true", help="the parts, in order")
     add("--rehearse", action="store_true",
@@ -149,6 +152,9 @@ def parts(args: argparse.Namespace) -> list[Part]:
     def step(key: str, name: str, batch: int, limit: int, *more: str) -> Part:
         if small:
             batch, more = 4, ("--peer", "snnr", "--peer", "eager", "--rounds", "1")
+        else:
+            more += tuple(word for peer in args.step_peer for word in ("--peer", peer))
+            more += ("--products", args.products) if args.products else ()
         words = ("--device", device, "--work", name, "--batch", str(batch), *peer, *more)
         title = f"training step of {name}, batch {batch}, beside PyTorch"
         absent = "a rehearsal is small" if small and name != "mnist_fc" else ""

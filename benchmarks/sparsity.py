@@ -28,10 +28,12 @@ import workload as workloads
 from harness import Process, Quiet, pick, turn
 from networks import WORKS, Work
 from report import machine, number, summary, table
+from sparsity_chart import draw
+
+from snnr.errors import ConfigError
 
 CONNECTIVITY = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 DENSITY = (0.02, 0.05, 0.1, 0.2, 0.4)
-LABELS = {"snnr": "Grad R", "snnr-set": "SET", "snnr-rigl": "RigL", "snnr-dense": "dense, Adam"}
 STEPS_A_TURN = {"mnist_fc": 20, "csnn": 3, "cifar10_conv": 1}
 
 
@@ -135,43 +137,6 @@ def show(work: Work, along: str, points: list[dict[str, Any]]) -> None:
     print(table([*head, "faster", "quiet"], rows), flush=True)
 
 
-def draw(series: dict[str, dict[str, list[dict[str, Any]]]], path: Path) -> None:
-    """A chart: one row per work, step time against connectivity and against density."""
-    try:
-        import matplotlib
-    except ImportError:
-        print(f"{path} not drawn: matplotlib is not installed", file=sys.stderr)
-        return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        len(series), 2, figsize=(9, 3.2 * len(series)), squeeze=False, layout="constrained"
-    )
-    for row, (name, kinds) in zip(axes, series.items(), strict=True):
-        for axis, (along, points) in zip(row, kinds.items(), strict=True):
-            ticks: list[float] = []
-            for contender in dict.fromkeys(p["contender"] for p in points):
-                mine = [p for p in points if p["contender"] == contender]
-                x = [100 * p[along] for p in mine]
-                y = [p["median_ms"] for p in mine]
-                label = LABELS.get(contender, contender)
-                if len(mine) == 1:
-                    axis.axhline(y[0], linestyle="--", color="grey", label=label)
-                    continue
-                axis.plot(x, y, marker="o", label=label)
-                low, high = ([p[key] for p in mine] for key in ("p10_ms", "p90_ms"))
-                axis.fill_between(x, low, high, alpha=0.2)
-                ticks = max(ticks, x, key=len)
-            axis.set(xscale="log", xlabel=f"{along}, %", ylabel="training step, ms", title=name)
-            axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
-            axis.minorticks_off()
-            axis.set_ylim(bottom=0)
-            axis.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-
-
 def main() -> int:
     """Entry point."""
     args = arguments()
@@ -194,7 +159,10 @@ def main() -> int:
         content = {"machine": machine(), "threads": args.threads, "works": series}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
     if args.png:
-        draw(series, args.png)
+        try:
+            draw(series, args.png)
+        except ConfigError as error:
+            print(f"{args.png} not drawn: {error}", file=sys.stderr)
     return 0
 
 

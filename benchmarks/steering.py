@@ -49,13 +49,11 @@ def run(given: dict[str, float], epochs: int, images: int) -> dict[str, Any]:
 def draw(runs: list[dict[str, Any]], target: Path) -> None:
     """Connectivity and prior by epoch; both ends against the prior."""
     style()
-    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-    from matplotlib.ticker import NullFormatter, NullLocator
-
-    figure, places = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
+    figure = Figure(figsize=(9, 6.8), layout="constrained")
+    places = figure.subplots(2, 2)
     (falling, ending), (moving, learning) = places
     free = [one for one in runs if "target_connectivity" not in one["given"]]
     steered = [one for one in runs if one not in free]
@@ -77,27 +75,65 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
         label = f"to {100 * one['given']['target_connectivity']:g} %"
         falling.plot(epochs, shares(one["connectivity"]), label=label, **look)
         moving.plot(epochs, one["prior"], label=label, **look)
-    for number, sparsity in enumerate(sorted({one["given"]["sparsity"] for one in free})):
-        mine = [one for one in free if one["given"]["sparsity"] == sparsity]
+    for number, (told, mine) in enumerate(_by_sparsity(free).items()):
         look = {"color": COLORS[number], "linestyle": DASHES[number], "marker": MARKERS[number]}
         priors = [one["given"]["prior"] for one in mine]
-        label = f"sparsity {sparsity:g}"
+        label = f"sparsity {told}"
         ending.plot(priors, shares([one["connectivity"][-1] for one in mine]), label=label, **look)
         learning.plot(priors, shares([one["accuracy"][-1] for one in mine]), label=label, **look)
-    falling.set(ylabel="connectivity, %", xlabel="epoch", yscale="log")
-    moving.set(ylabel="prior, in the epoch's last step", xlabel="epoch", yscale="log")
-    ending.set(ylabel="connectivity at the end, %", xlabel="prior", xscale="log", yscale="log")
-    learning.set(ylabel="test accuracy at the end, %", xlabel="prior", xscale="log")
+    falling.set(ylabel="connectivity, % (log scale)", xlabel="epoch", yscale="log")
+    moving.set(ylabel="prior, in the epoch's last step (log)", xlabel="epoch", yscale="log")
+    ending.set(ylabel="connectivity, % (log scale)", xlabel="prior (log scale)")
+    ending.set(xscale="log", yscale="log")
+    learning.set(ylabel="test accuracy, %", xlabel="prior (log scale)", xscale="log")
+    for axes, title in (
+        (falling, "Connectivity over epochs"),
+        (ending, "Connectivity at the end"),
+        (moving, "The prior of steered runs"),
+        (learning, "Accuracy at the end"),
+    ):
+        axes.set_title(title, loc="left", fontweight="bold")
+    percents = [1, 2, 5, 10, 20, 50, 100]
+    tried = sorted({one["given"]["prior"] for one in free})
+    moved = [one["prior"] for one in steered]
+    tens = [10.0**power for power in range(-6, 4)]
+    low, high = min(map(min, moved), default=1e-3), max(map(max, moved), default=1.0)
+    for axis, ticks in (
+        (falling.yaxis, percents),
+        (ending.yaxis, percents),
+        (ending.xaxis, tried),
+        (learning.xaxis, tried),
+        (moving.yaxis, [ten for ten in tens if low / 10 < ten < 10 * high]),
+    ):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_minor_locator(NullLocator())
+    last = plain[0]["epochs"]
+    for axes in (falling, moving):
+        axes.set_xticks(range(1, last + 1))
     for axes in (falling, ending):
-        axes.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
-        axes.yaxis.set_minor_locator(NullLocator())
-    for axis in (moving.yaxis, ending.xaxis, learning.xaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.set_minor_formatter(NullFormatter())
-    falling.set_xlim(1, 1.45 * plain[0]["epochs"])  # room for the legend
+        axes.set_ylim(bottom=1)
+    falling.set_xlim(0.7, 1.45 * last)  # room for the legend
     for axes in places.flat:
         axes.legend(loc="center right" if axes is falling else "best")
     figure.savefig(target, dpi=100)
+
+
+def _ends(runs: list[dict[str, Any]]) -> list[tuple[list[float], list[float]]]:
+    return [(one["connectivity"], one["accuracy"]) for one in runs]
+
+
+def _by_sparsity(free: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Runs by what they were told; those that ended alike as one, under both names."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for sparsity in sorted({one["given"]["sparsity"] for one in free}):
+        mine = [one for one in free if one["given"]["sparsity"] == sparsity]
+        same = [key for key, others in found.items() if _ends(others) == _ends(mine)]
+        name = f"{sparsity:g}"
+        if same:
+            found[f"{same[0]} and {name}, which end alike"] = found.pop(same[0])
+        else:
+            found[name] = mine
+    return found
 
 
 def main() -> None:

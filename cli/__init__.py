@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
+from snnr.cli import words
 
 #: command -> (module, one line of help); listed here so that the overview imports no command
 COMMANDS = {
@@ -41,8 +43,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            near = get_close_matches(name, COMMANDS, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
+            close = get_close_matches(name, COMMANDS, n=1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            if name.lower() in words.COMMANDS:
+                meant = f" Here {words.COMMANDS[name.lower()]}."
             ctx.fail(f"There is no command {name!r}.{meant} There are {', '.join(COMMANDS)}.")
         return super().resolve_command(ctx, args)
 
@@ -54,15 +58,33 @@ class LazyGroup(click.Group):
         """Run a command: exit code 1 for failures, 2 for wrong settings, 130 after Ctrl-C."""
         from snnr.cli.common import say
 
-        from snnr.errors import ConfigError, SnnrError, printable
+        from snnr.interrupt import Watch
 
         _open_standard_streams()
+        with Watch(lambda: say("stopping (Ctrl-C again: at once)")):
+            return self._told(ctx)
+
+    def _told(self, ctx: click.Context) -> Any:
+        """A command, its failures as one line."""
+        from snnr.cli.common import say
+
+        from snnr.errors import ConfigError, SnnrError, printable
+
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             text = str(error) or "interrupted"
             say(printable(text[:1].upper() + text[1:]))
             ctx.exit(128 + getattr(error, "signal", signal.SIGINT))
+        except click.UsageError as error:
+            text = error.format_message()
+            if isinstance(error, click.NoSuchOption) and error.option_name in words.OPTIONS:
+                text = f"No such option {error.option_name!r}. Here: "
+                text += f"{words.OPTIONS[error.option_name]}."
+            if error.ctx is not None:  # as click does it, but within the terminal
+                say(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n")
+            say(_within(f"Error: {text}"))
+            ctx.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
@@ -71,8 +93,16 @@ class LazyGroup(click.Group):
             text = " ".join(str(error).split())
             if not isinstance(error, SnnrError):
                 text = f"unexpected {type(error).__name__}: {text} (--debug shows where)"
-            say(f"Error: {printable(text)}")
+            say(_within(f"Error: {printable(text)}"))
             ctx.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _within(text: str) -> str:
+    """A message as a line, which others may read; on a terminal in several that fit it."""
+    from snnr.cli.screen import width, wrapped
+
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return wrapped(text, width(sys.stderr)) if terminal else text
 
 
 def _open_standard_streams() -> None:
@@ -103,6 +133,12 @@ def main() -> None:
 
     \b
     Example:
-      snnr train mnist --prior 1e-3
-      snnr eval runs/mnist-grad-r-prior0.001-seed0/checkpoint.h5
+      snnr train mnist --prior 5e-2 --epochs 12
+      snnr eval runs/mnist-grad-r-prior0.05-seed0
+
+    \b
+    Completion of words by Tab, in the shell's start file:
+      eval "$(_SNNR_COMPLETE=bash_source snnr)"     bash
+      eval "$(_SNNR_COMPLETE=zsh_source snnr)"      zsh
+      _SNNR_COMPLETE=fish_source snnr | source      fish
     """

@@ -19,10 +19,9 @@ from snnr.cli.common import (
     output_options,
     percent,
     print_json,
-    print_pairs,
-    print_table,
     settle,
 )
+from snnr.cli.screen import print_pairs, print_table
 
 if TYPE_CHECKING:
     from snnr.nn import Sequential
@@ -76,8 +75,9 @@ def command(
     images MNIST (random ones for cifar10_conv); currents are raised until every layer fires at 8 %
     or more.
 
-    Medians of repeated steps. A comparison with other frameworks on the same work is in the
-    benchmarks of the source repository.
+    Medians of repeated steps; p10-p90 is where the middle of them lies, but for a tenth at either
+    end. A comparison with other frameworks on the same work is in the benchmarks of the source
+    repository.
 
     \b
     Examples:
@@ -106,13 +106,14 @@ def command(
         [
             (
                 r["net"], percent(r["connectivity"], 1), str(r["batch_size"]), str(r["timesteps"]),
-                f"{r['train_step_ms']:.2f} ms",
-                f"{r['train_step_p10_ms']:.2f}-{r['train_step_p90_ms']:.2f}",
-                f"{r['inference_ms']:.2f} ms", f"{1000 * r['inference_one_ms']:.0f} us",
-                percent(r["firing_rate"], 1), f"{r['peak_memory_bytes'] / 2**20:.0f} MiB",
+                f"{r['train_step_ms']:,.2f} ms",
+                f"{r['train_step_p10_ms']:,.2f}-{r['train_step_p90_ms']:,.2f}",
+                f"{r['inference_ms']:,.2f} ms", f"{1000 * r['inference_one_ms']:,.0f} us",
+                percent(r["firing_rate"], 1), f"{r['peak_memory_bytes'] / 2**20:,.0f} MiB",
             )
             for r in results
         ],
+        keys=2,
     )  # fmt: skip
 
 

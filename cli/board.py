@@ -8,7 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snnr.cli.common import percent, print_table, say
+from snnr.cli.common import note, percent, say
+from snnr.cli.pace import clock, duration
+from snnr.cli.screen import cut, print_table, width
 
 from snnr.errors import printable
 from snnr.sweep import Follower, Planned, Sweep
@@ -76,14 +78,16 @@ class Board(Follower):
             return f"[{place}] {name} stopped after {row['epochs_done']} epochs"
         return (
             f"[{place}] {name}: {percent(row['accuracy'])} at {percent(row['connectivity'])}"
-            f" connectivity, {row['epochs_done']} epochs, {row['seconds']:.0f} s"
+            f", {row['epochs_done']} epochs, {duration(row['seconds'])}"
         )
 
     def _state(self, sweep: Sweep, name: str, state: Mapping[str, Any]) -> str:
         done, epochs = state.get("epoch", 0), sweep.rows[name]["epochs"]
         text = f"epoch {done}/{epochs}"
         if "steps" in state and self.terminal:
-            text = f"epoch {done + 1}/{epochs} step {state['step']}/{state['steps']}"
+            text = f"epoch {done + 1}/{epochs} step {state['step']:,}/{state['steps']:,}"
+        elif state.get("event") == "started" and self.terminal:
+            text = f"epoch {done}/{epochs}, compiling what is new"
         if "test_accuracy" in state:
             text += f"  {percent(state['test_accuracy'])} at {percent(state['connectivity'])}"
         return text
@@ -91,11 +95,11 @@ class Board(Follower):
     def _line(self, text: str) -> None:
         if not self.quiet:
             self._clear()
-            say(printable(text))
+            note(text)
 
     def _draw(self, sweep: Sweep) -> None:
         self._due = time.monotonic() + _REFRESH
-        size = shutil.get_terminal_size()
+        columns, height = width(sys.stderr), shutil.get_terminal_size().lines
         waiting = len(sweep.runs) - len(self._running) - sum(
             map(sweep.count, ("finished", "failed"))
         )  # fmt: skip
@@ -103,11 +107,15 @@ class Board(Follower):
             f"{sweep.count('finished')} of {len(sweep.runs)} finished, {len(self._running)} "
             f"running, {waiting} waiting, {sweep.count('failed')} failed"
         ]
-        width = max(map(len, self._running), default=0)
-        for name, state in self._running.items():
-            seconds = time.monotonic() - state["since"]
-            lines.append(f"  {name:<{width}}  {self._state(sweep, name, state)}  {seconds:.0f} s")
-        shown = [printable(line)[: size.columns - 1] for line in lines[: max(1, size.lines - 2)]]
+        states = {
+            name: f"{self._state(sweep, name, state)}  {clock(time.monotonic() - state['since'])}"
+            for name, state in self._running.items()
+        }
+        # a long name gives way to how it goes
+        room = max(8, columns - 5 - max(map(len, states.values()), default=0))
+        longest = min(room, max(map(len, states), default=0))
+        lines += [f"  {cut(name, room):<{longest}}  {state}" for name, state in states.items()]
+        shown = [printable(line)[: columns - 1] for line in lines[: max(1, height - 2)]]
         self._clear()
         # the cursor stays in the last line, so that whatever comes next clears the table first
         say("\n".join(shown), nl=False)
@@ -139,6 +147,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> None:
             (*("-" if value == "None" else value for value in setting), *_means(group))
             for setting, group in groups.items()
         ],
+        keys=len(told),
     )  # fmt: skip
 
 

@@ -2,16 +2,43 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+from snnr.cli.screen import width, wrapped
 
-from snnr.errors import ConfigError, printable
+from snnr.errors import ConfigError, printable, suggestion
 
 Command = Callable[..., Any]
+
+
+#: how others call what snnr has
+_ELSEWHERE = {
+    "gpu": "cuda", "ce": "cross-entropy", "crossentropyloss": "cross-entropy", "adam": "dense",
+    "lth": "imp", "lottery": "imp", "lottery-ticket": "imp", "gmp": "magnitude", "scipy": "npz",
+    "csr": "npz", "er": "erk", "pareto": "tradeoff", "rasters": "raster", "weights": "histograms",
+}  # fmt: skip
+
+
+def not_one_of(value: str, names: Sequence[str]) -> str:
+    """That a value is none of the names, and which may have been meant."""
+    elsewhere = _ELSEWHERE.get(value.lower())
+    meant = f" (did you mean {elsewhere}?)" if elsewhere in names else suggestion(value, names)
+    return printable(f"{value!r} is not one of {', '.join(names)}{meant}")
+
+
+class Choice(click.Choice[str]):
+    """As click's, with near misses."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices:
+            self.fail(not_one_of(str(value), list(self.choices)), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Names(click.ParamType):
@@ -44,8 +71,13 @@ class Names(click.ParamType):
                 pointing = getattr(error, "pointing", None)
                 self.fail(pointing() if pointing else printable(str(error)), param, ctx)
         else:
-            self.fail(f"{value!r} is not one of {', '.join(self.names())}", param, ctx)
+            self.fail(not_one_of(str(value), self.names()), param, ctx)
         return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
 def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -70,7 +102,7 @@ def machine_options(function: Command) -> Command:
     for option in (
         click.option("--threads", type=click.IntRange(min=1),
                      help="Threads of the kernels.  [default: all cores]"),
-        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+        click.option("--device", type=Choice(["auto", "cpu", "cuda"]), default="auto",
                      show_default=True, help="Where the network runs."),
     ):  # fmt: skip
         function = option(function)
@@ -92,50 +124,32 @@ def say(text: str, nl: bool = True) -> None:
 
 
 def note(text: str, quiet: bool = False) -> None:
-    """A line of progress."""
+    """A sentence of progress, within the terminal."""
     if not quiet:
-        say(printable(text))
+        say(wrapped(printable(text), width(sys.stderr)))
 
 
 def settle(device: str, threads: int | None, quiet: bool) -> str:
-    """Choose device and threads, announce a first compilation; returns the device."""
+    """Choose device and threads, and show from now on when kernels are compiled; returns the
+    device."""
     from snnr import kernels
-    from snnr.kernels import jit
     from snnr.kernels.threads import set_threads
 
     chosen, reason = kernels.choose(device)
     count = set_threads(threads)
     why = f" ({reason})" if reason else ""
     note(f"device {chosen}{why}, {count} thread{'s' * (count != 1)}", quiet)
-    if chosen == "cpu" and not jit.cache_is_warm():
-        note("first run: compiling kernels for this machine, which takes a minute once", quiet)
+    context = click.get_current_context(silent=True)
+    if not quiet and context is not None:
+        from snnr.cli.compiling import watch
+
+        context.call_on_close(watch(chosen == "cuda"))
     return chosen
 
 
 def print_json(value: dict[str, Any]) -> None:
     """Exactly one JSON object on stdout."""
     click.echo(json.dumps(value, indent=2, allow_nan=False))
-
-
-def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Names and values, aligned."""
-    width = max(len(name) for name, _ in pairs)
-    for name, value in pairs:
-        click.echo(printable(f"{name:<{width}}  {value}"))
-
-
-def print_table(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
-) -> None:
-    """Columns, aligned to the right but for those in `left`."""
-    cells = [list(titles), *map(list, rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(titles))]
-    for row in cells:
-        texts = [
-            text.ljust(width) if i in left else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        click.echo(printable("  ".join(texts).rstrip()))
 
 
 def percent(value: float | None, digits: int = 2) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from snnr.cli.common import data_dir_option, output_options, print_json, print_table, size
+from snnr.cli.common import data_dir_option, output_options, print_json, size
+from snnr.cli.screen import print_table, print_text
 
 
 @click.group(name="data", short_help="List, download and check data sets.")
@@ -39,6 +40,7 @@ def list_command(data_dir: Path | None, as_json: bool, quiet: bool) -> None:
         ("name", "state", "size", "folder"),
         [(s.name, s.state, size(s.size) if s.size else "-", s.folder) for s in found],
         left=(0, 1, 3),
+        text=True,
     )
 
 
@@ -91,4 +93,4 @@ def _answer(done: list[Any], as_json: bool) -> None:
         print_json({"datasets": [asdict(status) for status in done]})
         return
     for status in done:
-        click.echo(f"{status.name}: sound, {size(status.size)} in {status.folder}")
+        print_text(f"{status.name}: sound, {size(status.size)} in {status.folder}")

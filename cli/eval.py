@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from snnr.cli.common import (
+    Choice,
     data_dir_option,
     machine_options,
+    note,
     output_options,
     percent,
     print_json,
-    print_pairs,
-    say,
     settle,
 )
+from snnr.cli.screen import print_pairs
 
 if TYPE_CHECKING:
     from snnr.training import Evaluation
@@ -45,7 +46,7 @@ ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense, "sparse": _s
 )
 @click.option(
     "--engine",
-    type=click.Choice(list(ENGINES)),
+    type=Choice(list(ENGINES)),
     default="dense",
     show_default=True,
     help="What runs the network: the kernels that train it, or the compiled network.",
@@ -55,6 +56,12 @@ ENGINES: dict[str, Callable[..., "Evaluation"]] = {"dense": _dense, "sparse": _s
     type=click.IntRange(min=1),
     help="Images at a time.  [default: what fits 256 MiB]",
 )
+@click.option("--limit-test", metavar="N", type=click.IntRange(min=1),
+              help="Use the first N test images only.  [default: all]")  # fmt: skip
+@click.option(
+    "--confusion", is_flag=True, help="Which classes are taken for which: rows are classes, "
+    "columns answers.",
+)  # fmt: skip
 @data_dir_option
 @machine_options
 @output_options
@@ -63,6 +70,8 @@ def command(
     dataset: str | None,
     engine: str,
     batch_size: int | None,
+    limit_test: int | None,
+    confusion: bool,
     data_dir: Path | None,
     device: str,
     threads: int | None,
@@ -75,11 +84,17 @@ def command(
     connection that survived. Layers with analog input count multiply-accumulates instead. Beside
     them stand the figures of NeuroBench 2.3, by its definitions.
 
+    Words: connectivity is the share of the weights that are not 0. The firing rate is spikes per
+    neuron and time step, silent the share of the neurons that fire on no test image; both are of
+    the neurons that a layer of weights drives.
+
     \b
     Examples:
       snnr eval runs/mnist-grad-r-prior0.001-seed0
       snnr eval checkpoint.h5 --engine sparse --json
+      snnr eval runs/first/best.h5 --confusion --limit-test 1000
     """
+    from snnr.cli.confusion import print_confusion
     from snnr.cli.progress import Display, Downloads
     from snnr.cli.results import (
         connections,
@@ -92,7 +107,7 @@ def command(
 
     from snnr import data
     from snnr.checkpoint import load, located
-    from snnr.errors import CheckpointError, ConfigError, printable
+    from snnr.errors import CheckpointError, ConfigError
     from snnr.input import Images
     from snnr.metrics import connectivity
     from snnr.training.health import ailments, row_of
@@ -108,7 +123,7 @@ def command(
     if not isinstance(name, str):
         raise CheckpointError(f"{path} does not say what it was trained on; give --dataset")
     folder = data_dir or (config.get("data_dir") if dataset is None else None)
-    images = data.load(name, folder, progress=Downloads(quiet))
+    images = data.load(name, folder, progress=Downloads(quiet), limit_test=limit_test)
     trained = config.get("data")
     trained = trained if isinstance(trained, dict) else {}
     if trained and trained.get("image_shape") != list(images.image_shape):
@@ -135,6 +150,7 @@ def command(
         loss=config.get("loss", "mse"),
         batch_size=batch_size,
         report=None if quiet else display.evaluation,
+        confusion=confusion,
     )
     if not quiet:
         display.clear()
@@ -148,7 +164,7 @@ def command(
     row = row_of(found.network, result)
     warnings = ailments(row, images.classes, result.images, config)
     for text in warnings:
-        say(printable(f"warning: {text}"))
+        note(f"warning: {text}")
     if as_json:
         print_json(
             {
@@ -167,6 +183,7 @@ def command(
                 "layer_synaptic_operations": activity.synaptic_operations,
                 "layer_multiply_accumulates": activity.multiply_accumulates,
                 "neurobench": neurobench(found.network, activity),
+                **({} if result.confusion is None else {"confusion": result.confusion.tolist()}),
                 "warnings": warnings,
             }
         )
@@ -184,3 +201,6 @@ def command(
     )  # fmt: skip
     click.echo()
     print_layers(layers)
+    if result.confusion is not None:
+        click.echo()
+        print_confusion(result.confusion)

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from snnr.cli.common import (
+    Choice,
     data_dir_option,
     note,
     output_options,
     percent,
     print_json,
-    print_pairs,
     size,
 )
+from snnr.cli.screen import print_pairs
 
 if TYPE_CHECKING:
     from snnr.data import Dataset
@@ -25,7 +26,7 @@ ENDINGS = {"c": ".h", "npz": ".npz", "nir": ".nir"}
 @click.command(name="export", short_help="A network as C, as NIR, or as arrays for scipy.")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option(
-    "--to", "kind", type=click.Choice(list(ENDINGS)), required=True, help="What is written."
+    "--to", "kind", type=Choice(list(ENDINGS)), required=True, help="What is written."
 )
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path),
@@ -33,11 +34,11 @@ ENDINGS = {"c": ".h", "npz": ".npz", "nir": ".nir"}
 )  # fmt: skip
 @click.option("-T", "--timesteps", type=click.IntRange(min=1), help="[default: as trained]")
 @click.option(
-    "--quantize", type=click.Choice(["int8", "int16"]),
+    "--quantize", type=Choice(["int8", "int16"]),
     help="C in fixed point, without floating point.",
 )  # fmt: skip
 @click.option(
-    "--scale", type=click.Choice(["channel", "layer"]), default="channel", show_default=True,
+    "--scale", type=Choice(["channel", "layer"]), default="channel", show_default=True,
     help="Fixed point: one scale for what.",
 )  # fmt: skip
 @click.option("--prefix", default="network", show_default=True, help="C: the prefix of every name.")
@@ -78,7 +79,7 @@ def command(
 
     \b
     Examples:
-      snnr export runs/mnist-grad-r-prior0.3-seed0 --to c --quantize int8 -o network.h --check
+      snnr export runs/mnist-grad-r-prior0.3-seed0 --to c --quantize int8 --check
       snnr export checkpoint.h5 --to nir -o network.nir
     """
     from snnr.checkpoint import located

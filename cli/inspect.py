@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from snnr.cli.common import output_options, percent, print_json, print_pairs, print_table
+from snnr.cli.common import output_options, percent, print_json
+from snnr.cli.screen import print_pairs, print_table
 
 if TYPE_CHECKING:
 
@@ -20,8 +21,13 @@ _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @output_options
 def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
-    """Show the layers of CHECKPOINT (a file, or the folder of a run): shape, weights, nonzeros,
-    connectivity, quantiles of theta, and dead neurons, which no surviving connection reaches.
+    """Show the layers of CHECKPOINT (a file, or the folder of a run), without running it: shape,
+    weights, and what is left of them.
+
+    Words: nonzero weights are the connections, connectivity their share. Dead neurons (of a
+    convolution: channels) are those that no connection reaches, unused inputs those that none
+    leaves. theta is what grad-r trains in place of the weights, shown by its quantiles: where it is
+    below 0 there is no connection.
 
     \b
     Example:
@@ -72,21 +78,7 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
         ]
     )
     click.echo()
-    print_table(
-        ("layer", "shape", "weights", "nonzero", "connectivity", "dead neurons", "unused inputs"),
-        [
-            (
-                layer["name"],
-                "x".join(map(str, layer["shape"])),
-                f"{layer['weights']:,}",
-                f"{layer['nonzero']:,}",
-                percent(layer["connectivity"]),
-                str(layer["dead_neurons"]),
-                str(layer["unused_inputs"]),
-            )
-            for layer in weights
-        ],
-    )
+    print_weights(weights)
     thetas = [layer for layer in weights if layer["theta_quantiles"]]
     if thetas:
         click.echo()
@@ -97,6 +89,25 @@ def command(checkpoint: Path, as_json: bool, quiet: bool) -> None:
                 for layer in thetas
             ],
         )
+
+
+def print_weights(weights: list[dict[str, Any]]) -> None:
+    """The table of weights."""
+    print_table(
+        ("layer", "shape", "weights", "nonzero", "connectivity", "dead neurons", "unused inputs"),
+        [
+            (
+                layer["name"],
+                "x".join(map(str, layer["shape"])),
+                f"{layer['weights']:,}",
+                f"{layer['nonzero']:,}",
+                percent(layer["connectivity"]),
+                f"{layer['dead_neurons']:,}",
+                f"{layer['unused_inputs']:,}",
+            )
+            for layer in weights
+        ],
+    )
 
 
 def _chain(layer: "Layer") -> str:

@@ -5,9 +5,10 @@ from dataclasses import Field
 from typing import Any
 
 import click
-from snnr.cli.common import Names
+from snnr.cli.common import Choice, Names
 
-from snnr.training.settings import METHODS, method_options, run_fields
+from snnr.training.advice import short
+from snnr.training.settings import METHODS, RECIPES, method_options, run_fields
 
 Command = Callable[..., Any]
 
@@ -17,7 +18,8 @@ _FLAGS = {
     "augment": ("--augment/--no-augment",),
 }
 _FLAGS_ALONE = ("augment",)
-_METAVARS = {"limit_train": "N"}
+#: bounds that are there for arithmetic, and tell nobody what is sensible
+_FAR = 1e15
 
 
 def run_options(function: Command) -> Command:
@@ -28,6 +30,26 @@ def run_options(function: Command) -> Command:
 def grid_options(function: Command) -> Command:
     """The same, but each may be given several times: a tuple of values. A flag has one value."""
     return _options(function, multiple=True)
+
+
+def recipe_option(function: Command) -> Command:
+    """--recipe, with what it sets."""
+    told = "; ".join(
+        f"{data}: {', '.join(_told(name, value) for name, value in settings.items())}"
+        for data, settings in RECIPES["paper"].items()
+    )
+    return click.option(
+        "--recipe", type=Choice(list(RECIPES)),
+        help=f"Settings of the paper; other options override them. {told}; prior and sparsity (the "
+             f"paper's p) are as without it.",
+    )(function)  # fmt: skip
+
+
+def _told(name: str, value: Any) -> str:
+    """A setting as an option."""
+    if isinstance(value, bool):
+        return ("" if value else "no ") + name
+    return f"{name.replace('_', '-')} {short(value)}"
 
 
 def _options(function: Command, **more: Any) -> Command:
@@ -42,14 +64,6 @@ def _options(function: Command, **more: Any) -> Command:
     return function
 
 
-def short(value: Any) -> str:
-    """A default for people: 1e-3, 0.95, 20."""
-    if isinstance(value, float) and 0 < abs(value) < 0.01:
-        digits, exponent = f"{value:e}".split("e")
-        return f"{float(digits):g}e{int(exponent)}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _flags(name: str) -> tuple[str, ...]:
     return _FLAGS.get(name, ("--" + name.replace("_", "-"),))
 
@@ -58,13 +72,14 @@ def _run_option(one: Field[Any], **more: Any) -> Command:
     about = one.metadata
     default = about["default_text"] or short(one.default)
     arguments: dict[str, Any] = {
-        "default": None, "metavar": _METAVARS.get(one.name),
+        "default": None,
         "help": f"{about['help']}  [default: {default}]", **more,
     }  # fmt: skip
     if about["names"]:
         arguments["type"] = Names(about["names"], about["other"])
     elif about["least"] is not None:
         arguments["type"] = click.IntRange(about["least"], about["most"])
+        arguments["metavar"] = "N"
     return click.option(*_flags(one.name), one.name, **arguments)
 
 
@@ -78,21 +93,34 @@ def _method_option(name: str, *owners: tuple[str, Field[Any]], **more: Any) -> C
     only = "" if len(methods) == len(METHODS) else f"  [{', '.join(methods)}]"
     defaults = "/".join(dict.fromkeys(short(one.default) for one in fields))
     text = f"{fields[0].metadata['help']}{only}  [default: {defaults}]"
-    return click.option(*_flags(name), name, default=None, help=text, type=_kind(fields), **more)
+    kind = _kind(fields)
+    metavar = {_Range: "X", click.IntRange: "N"}.get(type(kind))
+    return click.option(
+        *_flags(name), name, default=None, help=text, type=kind, metavar=metavar, **more
+    )
+
+
+class _Range(click.FloatRange):
+    """Says of its bounds what may be of use."""
+
+    def _describe_range(self) -> str:
+        if self.max is None or self.max < _FAR:
+            return super()._describe_range()
+        return f"x{'>' if self.min_open else '>='}{self.min:g}"
 
 
 def _kind(fields: list[Field[Any]]) -> click.ParamType:
     first = fields[0]
     if first.metadata["choices"]:
         every = dict.fromkeys(choice for one in fields for choice in one.metadata["choices"])
-        return click.Choice(list(every))
+        return Choice(list(every))
 
     def agreed(key: str) -> Any:
         values = {one.metadata[key] for one in fields}
         return values.pop() if len(values) == 1 else None
 
     least, most, above, below = map(agreed, ("least", "most", "above", "below"))
-    kind = click.IntRange if isinstance(first.default, int) else click.FloatRange
+    kind = click.IntRange if isinstance(first.default, int) else _Range
     return kind(
         min=above if least is None else least, min_open=least is None and above is not None,
         max=below if most is None else most, max_open=most is None and below is not None,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from snnr.cli.common import data_dir_option, note, output_options, print_json
+from snnr.cli.common import Choice, data_dir_option, not_one_of, note, output_options, print_json
 
 from snnr.errors import printable
 
@@ -21,9 +21,9 @@ FORMATS = ("png", "pdf", "svg")
     "names",
     multiple=True,
     metavar="NAME",
-    help="Figure to draw; may be repeated.  [default: all]",
+    help="Figure to draw; may be repeated.  [default: all but confusion]",
 )
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="png", show_default=True,
+@click.option("--format", "kind", type=Choice(FORMATS), default="png", show_default=True,
               help="Format of the files.")  # fmt: skip
 @click.option(
     "--out",
@@ -49,10 +49,15 @@ def command(
 ) -> None:
     """Draw figures of runs (folders or checkpoints) and of sweeps (folders of runs).
 
-    \b
     Of all together: tradeoff (accuracy against connectivity), epochs.
-    Of each run that is named: changes (pruned, regrown), layers (connectivity, firing rate, silent
-    neurons), histograms (theta, w), fields (receptive fields), raster (spikes of one image).
+
+    Of each run that is named: changes (pruned and regrown: connections that were there at the end
+    of the epoch before and are no more, and the reverse), layers (connectivity, firing rate, and
+    the share of silent neurons, which fire on no test image), histograms (theta, w), fields
+    (receptive fields), raster (spikes of one image).
+
+    Only where it is named: confusion (answers to the test images of each class, which are run for
+    it).
 
     \b
     Examples:
@@ -65,14 +70,12 @@ def command(
 
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
-        raise click.BadParameter(
-            f"{unknown[0]!r} is not one of {', '.join(FIGURES)}", param_hint="'--figure'"
-        )
+        raise click.BadParameter(not_one_of(unknown[0], list(FIGURES)), param_hint="'--figure'")
     runs = gather(paths)
     alone = {located(path).resolve() for path in paths if is_run(path)}
     singles = [run for run in runs if each or run.path.resolve() in alone]
     folder = out or _folder(paths)
-    wanted = [name for name in FIGURES if not names or name in names]
+    wanted = [name for name, one in FIGURES.items() if name in (names or [name] * (not one.asked))]
     if not names and len(runs) == 1:
         wanted.remove("tradeoff")
     if not singles and names and all(FIGURES[name].single for name in names):

@@ -6,7 +6,8 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from snnr.cli.common import output_options, print_json, print_table, settle
+from snnr.cli.common import output_options, print_json, settle
+from snnr.cli.screen import print_table
 
 #: names of an archive's array of images, the first one that is there
 NAMES = ("images", "x", "x_test")
@@ -60,7 +61,7 @@ def command(checkpoint: Path, images: tuple[Path, ...], as_json: bool, quiet: bo
         return
     several = any(entry["index"] for entry in told)
     print_table(
-        ("image", "label", "rate", "rates"),
+        ("image", "label", "rate", "rates of all classes"),
         [
             (
                 printable(entry["file"]) + (f" {entry['index']}" if several else ""),
@@ -71,6 +72,7 @@ def command(checkpoint: Path, images: tuple[Path, ...], as_json: bool, quiet: bo
             for entry in told
         ],
         left=(0, 3),
+        text=True,
     )
 
 

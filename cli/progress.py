@@ -1,20 +1,22 @@
 """Progress on stderr: a bar on a terminal, plain lines otherwise."""
 
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from snnr.cli.common import say
+from snnr.cli.common import note, percent, say, size
+from snnr.cli.pace import Pace, clock, duration
+from snnr.cli.screen import width
 
-from snnr.errors import printable
+from snnr.kernels import jit
 from snnr.optim import Steered
 from snnr.training import Callback, Trainer
 
 _REFRESH = 0.1  # seconds between two states of the bar
 _PATIENCE = 30.0  # seconds between two lines within an epoch, without a terminal
+_REPEAT = 20  # epochs after which the titles of their table come again
 
 
 class Display(Callback):
@@ -24,13 +26,19 @@ class Display(Callback):
         self.terminal = sys.stderr is not None and sys.stderr.isatty()
         self._wait = _REFRESH if self.terminal else _PATIENCE
         self._due = time.monotonic() + self._wait
+        self._pace = Pace()
+        self._titles = ""
+        self._rows = 0
 
     def step(self, trainer: Trainer) -> None:
+        left = self._pace.step(trainer)
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self._wait
         place = f"epoch {trainer.epoch + 1}/{trainer.epochs}"
-        state = f"step {trainer.position}/{trainer.batches}  loss {trainer.mean_loss:.4f}"
+        state = f"step {trainer.position:,}/{trainer.batches:,}  loss {trainer.mean_loss:.4f}"
+        if left is not None:
+            state += f"  ETA {clock(left)}"
         if self.terminal:
             self.draw(place, trainer.position / trainer.batches, state)
         else:
@@ -39,37 +47,33 @@ class Display(Callback):
     def evaluation(self, done: int, total: int) -> None:
         if self.terminal and time.monotonic() >= self._due:
             self._due = time.monotonic() + self._wait
-            self.draw("testing", done / total, f"image {done}/{total}")
+            self.draw("testing", done / total, f"image {done:,}/{total:,}")
 
     def epoch(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
         self.clear()
-        width = len(str(trainer.epochs))
-        say(
-            f"epoch {row['epoch']:>{width}}/{trainer.epochs}"
-            f"  loss {row['train_loss']:.4f}"
-            f"  train {100 * row['train_accuracy']:.2f} %"
-            f"  test {100 * row['test_accuracy']:.2f} %"
-            f"  connectivity {100 * row['connectivity']:.2f} %"
-            f"{_steered(trainer, row)}"
-            f"  pruned {sum(row['pruned'].values())}"
-            f"  regrown {sum(row['regrown'].values())}"
-            f"  {row['seconds']:.1f} s"
-        )
+        left = self._pace.epoch(trainer, row)
+        titles, line = epoch_line(trainer, row, left if self.terminal else None, width(sys.stderr))
+        if titles != self._titles or self._rows == _REPEAT:
+            self._titles, self._rows = titles, 0
+            say(titles)
+        self._rows += 1
+        say(line)
 
     def stopping(self) -> None:
-        # inside of a signal handler, where the stream may be busy with another line
+        # inside of a signal handler or beside the main thread, where the stream may be busy with
+        # another line
         with contextlib.suppress(RuntimeError):
             self.clear()
-            say("stopping after this step (Ctrl-C again: at once, unsaved)")
+            wait = " and its compilation" if jit.is_compiling() else ""
+            say(f"stopping after this step{wait} (Ctrl-C again: at once, unsaved)")
 
     def draw(self, title: str, share: float, state: str) -> None:
         """One state of the bar."""
-        room = shutil.get_terminal_size().columns - len(title) - len(state) - 8
-        width = max(0, min(30, room))
-        full = round(width * share)
-        bar = f"[{'#' * full}{'.' * (width - full)}] " if width else ""
-        line = f"{title} {bar}{state}"[: shutil.get_terminal_size().columns - 1]
-        say(f"\r\x1b[K{line}", nl=False)
+        columns = width(sys.stderr)
+        room = max(0, min(30, columns - len(title) - len(state) - 8))
+        full = round(room * share)
+        bar = f"[{'#' * full}{'.' * (room - full)}] " if room else ""
+        say(f"\r\x1b[K{title} {bar}{state}"[: columns + 3], nl=False)
 
     def clear(self) -> None:
         """Take the bar away."""
@@ -77,18 +81,62 @@ class Display(Callback):
             say("\r\x1b[K", nl=False)
 
 
-def _steered(trainer: Trainer, row: Mapping[str, Any]) -> str:
+def epoch_line(
+    trainer: Trainer, row: Mapping[str, Any], left: float | None, columns: int
+) -> tuple[str, str]:
+    """Titles and values of an epoch, in as many columns as fit; what matters less goes first.
+
+    pruned and regrown are connections that were there at the end of the epoch before and are no
+    more, and the reverse; change is the one less the other, where they do not fit.
+    """
+    pruned, regrown = sum(row["pruned"].values()), sum(row["regrown"].values())
+    weights = sum(p.size for p in trainer.network.parameters() if p.role == "weight")
+    counts = len(f"{weights:,}")
+    place = f"epoch {row['epoch']:>{len(str(trainer.epochs))}}/{trainer.epochs}"
+    # title -> value, least width
+    cells = {
+        "": (place, len(place)),
+        "loss": (f"{row['train_loss']:.4f}", 6),
+        "train": (percent(row["train_accuracy"]), 8),
+        "test": (percent(row["test_accuracy"]), 8),
+        "connectivity": (percent(row["connectivity"]), 8),
+        **_steered(trainer, row),
+        "change": (f"{regrown - pruned:+,}", counts + 1),
+        "pruned": (f"{pruned:,}", counts),
+        "regrown": (f"{regrown:,}", counts),
+        "time": (duration(row["seconds"]), 7),
+        "ETA": ("" if left is None else clock(left), 7),
+    }
+    sizes = {title: max(len(title), size) for title, (_, size) in cells.items()}
+    shown = [""]
+    for titles in (
+        ["test"], ["connectivity"], list(_steered(trainer, row)), ["pruned", "regrown"],
+        ["change"], ["ETA"] * (left is not None), ["loss"], ["train"], ["time"],
+    ):  # fmt: skip
+        more = [*shown, *titles]
+        fits = sum(sizes[title] + 2 for title in more) - 2 <= columns
+        if fits and not (titles == ["change"] and "pruned" in shown):
+            shown = more
+    order = [title for title in cells if title in shown]
+    return (
+        "  ".join(title.rjust(sizes[title]) for title in order),
+        "  ".join(cells[title][0].rjust(sizes[title]) for title in order),
+    )
+
+
+def _steered(trainer: Trainer, row: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     """The setting that a method moves by itself, as it was in the epoch's last step."""
     optimizer = trainer.optimizer
     name = optimizer.steered if isinstance(optimizer, Steered) else None
-    return "" if name is None else f"  {name} {row['settings'][name]:.2g}"
+    return {} if name is None else {name: (f"{row['settings'][name]:.2g}", 7)}
 
 
 class Warnings(Callback):
     """Says what is wrong with the network, also where nobody asked for progress."""
 
     def warning(self, trainer: Trainer, text: str) -> None:
-        say(printable(f"warning: after epoch {trainer.epoch}, {text}"))
+        place = f"after epoch {trainer.epoch}, " if trainer.epoch else ""
+        note(f"warning: {place}{text}")
 
 
 class Downloads:
@@ -112,7 +160,7 @@ class Downloads:
                 say(what)
             return
         share = min(1.0, done / total) if total else 0.0
-        of = f" of {total / 1e6:.1f}" if total else ""
-        self._display.draw(what.rsplit("/", 1)[-1], share, f"{done / 1e6:.1f}{of} MB")
+        of = f" of {size(total)}" if total else ""
+        self._display.draw(what.rsplit("/", 1)[-1], share, f"{size(done)}{of}")
         if total and done >= total:
             self._display.clear()

@@ -49,7 +49,7 @@ def command(
 
     runs = gather(paths)
     singles = list(runs) if each else [group.runs[0] for group in groups(runs)][:MOST]
-    note(f"{len(runs)} runs, details of {len(singles)}", quiet)
+    note(f"{len(runs)} run{'s' * (len(runs) != 1)}, details of {len(singles)}", quiet)
     heading = title or ", ".join(path.resolve().name for path in paths)
     page = report(runs, singles, heading, image, str(data_dir or "") or None)
     out.parent.mkdir(parents=True, exist_ok=True)

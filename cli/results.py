@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from snnr.cli.common import percent, print_table
+from snnr.cli.common import percent
+from snnr.cli.screen import print_table
 
 from snnr.activity import Activity
 from snnr.metrics import (

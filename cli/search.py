@@ -1,5 +1,6 @@
 """snnr search: the best accuracy at a connectivity, with settings chosen by Optuna."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +14,16 @@ from snnr.cli.common import (
     output_options,
     percent,
     print_json,
-    print_table,
     settle,
 )
-from snnr.cli.options import run_options, short
+from snnr.cli.options import recipe_option, run_options
+from snnr.cli.screen import cut, print_table, width
 
 from snnr.errors import SnnrError
-from snnr.training.settings import RECIPES
+from snnr.training.advice import short
+
+#: columns in which the name of a run fits, and of its end otherwise
+_WIDE, _END = 160, 8
 
 if TYPE_CHECKING:
     from snnr.sweep.search import Search, Trial
@@ -37,11 +41,7 @@ if TYPE_CHECKING:
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
               help="Trials in all, of all processes.")  # fmt: skip
 @run_options
-@click.option(
-    "--recipe",
-    type=click.Choice(list(RECIPES)),
-    help="Schedule and augmentation of the paper; other options override it.",
-)
+@recipe_option
 @click.option("--prune/--no-prune", default=True, show_default=True,
               help="End runs early that are worse than the median.")  # fmt: skip
 @click.option(
@@ -74,7 +74,8 @@ def command(
     are searched. Needs Optuna (extra optuna).
 
     Each trial is a run in a folder of its own. The same command goes on where a search stopped, and
-    several processes that give it, with one --storage or folder, share the work.
+    several processes that give it, with one --storage or folder, share the work. A run is named by
+    its folder, of which a narrow terminal shows the end.
 
     \b
     Examples:
@@ -93,7 +94,8 @@ def command(
     def tell(run: str, event: Mapping[str, Any]) -> None:
         if event["event"] == "epoch":
             accuracy, share = percent(event["test_accuracy"]), percent(event["connectivity"])
-            note(f"{run}: epoch {event['epoch']}  {accuracy} at {share}", quiet)
+            told = f": epoch {event['epoch']}  {accuracy} at {share}"
+            note(cut(run, max(_END, width(sys.stderr) - len(told))) + told, quiet)
         elif event["event"] == "failed":
             note(f"{run}: {event['error']}", quiet)
 
@@ -125,12 +127,20 @@ def _report(search: "Search", found: "list[Trial]", as_json: bool) -> None:
                 str(trial.number), trial.state, percent(trial.accuracy),
                 percent(trial.connectivity),
                 *(_value(trial.settings.get(name)) for name in search.space),
-                trial.why or trial.run or "-",
+                trial.why or _run(trial.run),
             )
             for trial in found
         ],
         left=(0, 1, 4 + len(search.space)),
+        text=True,
     )  # fmt: skip
+
+
+def _run(name: str | None) -> str:
+    """The folder of a trial; where that is narrow, its end, which is its own."""
+    if name is None:
+        return "-"
+    return name if width() >= _WIDE else f"..{name[-_END:]}"
 
 
 def _value(value: float | None) -> str:

@@ -23,6 +23,7 @@ def evaluate(
     loss: str = "mse",
     batch_size: int | None = None,
     report: "Report | None" = None,
+    confusion: bool = False,
 ) -> "Evaluation":
     """As `snnr.training.evaluate`; the time is that of the compiled network alone, without what
     counts spikes. Neurons that nothing reads are not counted: they are not there.
@@ -35,7 +36,7 @@ def evaluate(
     from snnr.activity import Activity, NeuronActivity
     from snnr.sparse import compile
     from snnr.tensor import Tensor, no_grad
-    from snnr.training.evaluation import Evaluation
+    from snnr.training.evaluation import Answers, Evaluation
     from snnr.training.losses import Tally, checked_rates, loss_function
 
     criterion = loss_function(loss)
@@ -43,6 +44,7 @@ def evaluate(
     engine = compile(network, input_shape=first.sample_shape[1:])
     steps = first.timesteps or engine.form.T or 1
     tally = Tally("cpu")
+    answers = Answers() if confusion else None
     seconds = 0.0
     totals: dict[str, dict[str, float]] = {"rates": {}, "silent": {}, "sops": {}, "macs": {}}
     fired: dict[str, NDArray[np.int64]] = {}
@@ -56,6 +58,8 @@ def evaluate(
         with no_grad():
             rate = checked_rates(Tensor(found), labels[part])
             tally.add(criterion(rate, labels[part]), rate, labels[part], part.size)
+        if answers is not None:
+            answers.add(rate, labels[part])
         stats = engine.stats(images)
         share = part.size / count
         for key, values in (
@@ -83,4 +87,5 @@ def evaluate(
     return Evaluation(
         loss_sum=tally.loss, correct=tally.correct, images=count, seconds=seconds,
         activity=Activity(count, neurons, totals["sops"], totals["macs"]),
+        confusion=answers.counts if answers else None,
     )  # fmt: skip

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from snnr.cli.common import data_dir_option, machine_options, note, output_options, print_json
-from snnr.cli.options import grid_options
+from snnr.cli.options import grid_options, recipe_option
 
 from snnr.errors import SnnrError
-from snnr.training.settings import RECIPES
 
 if TYPE_CHECKING:
     from snnr.sweep import DaskPool, LocalPool, Planned, Sweep
@@ -25,11 +24,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Seeds 0 to N-1 of every setting, instead of --seed.",
 )
-@click.option(
-    "--recipe",
-    type=click.Choice(list(RECIPES)),
-    help="Schedule and augmentation of the paper; other options override it.",
-)
+@recipe_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -76,7 +71,7 @@ def command(
     \b
     Examples:
       snnr sweep mnist --prior 1e-3 --prior 1e-2 --prior 5e-2 --seeds 3
-      snnr sweep mnist --method grad-r --method dense --epochs 12 --jobs 2 --out sweeps/first
+      snnr sweep mnist --method grad-r --method dense --jobs 2 --out sweeps/first
       snnr sweep mnist --prior 1e-2 --seeds 8 --scheduler tcp://head:8786
     """
     from snnr.cli.board import Board, summary

@@ -11,15 +11,14 @@ from snnr.cli.common import (
     output_options,
     percent,
     print_json,
-    print_pairs,
     settle,
 )
-from snnr.cli.options import run_options
+from snnr.cli.options import recipe_option, run_options
+from snnr.cli.screen import print_pairs
 
-from snnr.checkpoint import CHECKPOINT
+from snnr.checkpoint import BEST, CHECKPOINT
 from snnr.lock import locked
 from snnr.training.settings import (
-    RECIPES,
     RunSettings,
     dataset_name,
     method_options,
@@ -35,16 +34,14 @@ if TYPE_CHECKING:
 @click.command(name="train", short_help="Train and prune a network.")
 @click.argument("dataset")
 @run_options
-@click.option(
-    "--recipe",
-    type=click.Choice(list(RECIPES)),
-    help="Schedule and augmentation of the paper; other options override it.",
-)
+@recipe_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Folder of the run.  [default: runs/DATASET-METHOD-priorVALUE-targetVALUE-seedN]",
+    help="Folder of the run: checkpoint.h5 (the last epoch), best.h5 (the most accurate within 1.1 "
+    "times the connectivity of the last), history.csv, log.txt.  [default: "
+    "runs/DATASET-METHOD-priorVALUE-targetVALUE-seedN]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in that folder.")
@@ -70,11 +67,25 @@ def command(
     or .h5 file with x_train, y_train, x_test, y_test.
 
     A checkpoint is written after every epoch. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume
-    goes on with the same bits as if nothing had happened.
+    goes on with the same bits as if nothing had happened. best.h5 beside it is the epoch of the
+    highest test accuracy among those that have at most 1.1 times the connectivity of the last one
+    (or of the target, where that is higher): what was better before it was pruned does not count.
+
+    How much is pruned: in every step --prior pushes all connections away, by lr times prior, so
+    that what is left depends on how long a training goes on. After 12 epochs of MNIST a prior of
+    1e-3 leaves 63 % of the connections, 5e-3 42 %, 1e-2 26 %, 5e-2 5.2 %, 1e-1 2.9 %, 3e-1 0.94 %.
+    --sparsity says how far they are pushed, and is hardly ever reached: 0.95 does not leave 5 %.
+    That is what --target-connectivity 0.05 does, which moves the prior by itself.
+
+    Words: connectivity is the share of the weights that are not 0. pruned and regrown are
+    connections that were there at the end of the epoch before and are no more, and the reverse
+    (change, where the terminal is narrow, is how many more there are). silent is the share of the
+    neurons that fire on no test image.
 
     \b
     Examples:
-      snnr train mnist --prior 1e-3
+      snnr train mnist --target-connectivity 0.05
+      snnr train mnist --prior 5e-2 --epochs 12
       snnr train mnist --recipe paper --epochs 100 --seed 1
       snnr train digits.npz --net mnist_fc -T 4 --json
       snnr train mnist --net 16c3-bn-lif-mp2-fc128-lif-fc10-lif
@@ -98,9 +109,14 @@ def command(
             trainer = _started(checkpoint, settings, quiet)
         from snnr.cli.progress import Display, Warnings
 
+        from snnr.training.advice import missed
+
         trainer.callbacks += [Warnings()] if quiet else [Display(), Warnings()]
         trainer.fit()
-    _report(trainer, as_json)
+        amiss = missed(trainer.optimizer, trainer.history["connectivity"][-1])
+        for text in amiss:
+            note(f"warning: {text}")
+    _report(trainer, [*trainer.warnings, *amiss], as_json)
 
 
 def _check_method(given: dict[str, Any]) -> None:
@@ -131,15 +147,19 @@ def _started(checkpoint: Path, settings: RunSettings, quiet: bool) -> "Trainer":
     """A new run."""
     from snnr.cli.progress import Downloads
 
+    from snnr.metrics import layer_connectivity
     from snnr.training import start
+    from snnr.training.advice import outlook
 
     trainer = start(settings, checkpoint, progress=Downloads(quiet))
-    samples = trainer.samples
-    note(
-        f"{samples.name}: {samples.train.count} training and {samples.test.count} test images; "
-        f"{settings.net}, {settings.method}, T={trainer.config['timesteps']}; {checkpoint}",
-        quiet,
-    )
+    samples, weights = trainer.samples, sum(p.weights for p in layer_connectivity(trainer.network))
+    told = outlook(trainer.optimizer)
+    for line in (
+        f"{samples.name}: {samples.train.count:,} training and {samples.test.count:,} test images",
+        f"{settings.net}, T={trainer.config['timesteps']}, {weights:,} weights; {checkpoint}",
+        settings.method + (f": {told}" if told else ""),
+    ):
+        note(line, quiet)
     return trainer
 
 
@@ -155,7 +175,7 @@ def _resumed(
         checkpoint, asked, asked["epochs"], settings.data_dir, settings.device,
         progress=Downloads(quiet),
     )  # fmt: skip
-    state = f"epoch {trainer.epoch + 1}, step {trainer.position + 1}"
+    state = f"epoch {trainer.epoch + 1} of {trainer.epochs}, step {trainer.position + 1:,}"
     note(
         f"{checkpoint} is complete with {trainer.epoch} epochs; --epochs N goes on to N"
         if trainer.epoch >= trainer.epochs
@@ -165,13 +185,14 @@ def _resumed(
     return trainer
 
 
-def _report(trainer: "Trainer", as_json: bool) -> None:
+def _report(trainer: "Trainer", warnings: list[str], as_json: bool) -> None:
     from snnr.cli.results import connections, layer_rows, print_layers, provenance
 
     history = trainer.history
     last = {key: {n: c[-1] for n, c in history[key].items()} for key in ("firing_rate", "silent")}
     layers = layer_rows(trainer.network, last["firing_rate"], last["silent"])
     origin = provenance(trainer.config, history)
+    best = trainer.best
     if as_json:
         print_json(
             {
@@ -181,10 +202,15 @@ def _report(trainer: "Trainer", as_json: bool) -> None:
                 "layers": layers,
                 **origin,
                 "checkpoint": str(trainer.checkpoint),
-                "warnings": trainer.warnings,
+                "best": None if best is None else vars(best),
+                "warnings": warnings,
             }
         )
         return
+    told = ""
+    if best is not None:
+        told = f"{percent(best.accuracy)} at {percent(best.connectivity)} in epoch {best.epoch}: "
+        told += BEST
     print_pairs(
         [
             ("accuracy", percent(history["test_accuracy"][-1])),
@@ -195,6 +221,7 @@ def _report(trainer: "Trainer", as_json: bool) -> None:
                 f"{origin['seconds']:.1f} s, {origin['seconds_per_epoch']:.2f} s per epoch",
             ),
             ("checkpoint", str(trainer.checkpoint)),
+            *([("best", told)] if best is not None else []),
         ]
     )
     click.echo()

@@ -6,6 +6,10 @@
 (60000, 1, 28, 28)
 """
 
+from typing import TYPE_CHECKING
+
+from snnr.errors import missing
+
 from .dataset import Dataset
 from .fetch import fetch
 from .load import Status, load, status, verify
@@ -24,3 +28,6 @@ __all__ = [
     "status",
     "verify",
 ]
+
+if not TYPE_CHECKING:  # which would take any name for a good one
+    __getattr__ = missing(__name__, __all__)

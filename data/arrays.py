@@ -5,7 +5,8 @@ Arrays
 x_train, x_test : images, uint8 (0..255) or floating point (kept as float32, in the file's own
     units). Shape [N, C, H, W] is taken as it is; [N, H, W] becomes [N, 1, H, W]; flat
     [N, features] becomes one row of one channel, [N, 1, 1, features].
-y_train, y_test : integers [N], classes numbered from 0.
+y_train, y_test : integers [N], classes numbered from 0; labels without a 0 are refused, unless
+    `classes` is given.
 mean, std : optional, one number per channel (for flat data: one), by which images are normalised;
     of pixels scaled to 0..1 for uint8. Otherwise they are computed from all of x_train, and a
     channel that is constant gets std 1.
@@ -151,11 +152,11 @@ def _build(path: Path, content: dict[str, Any], limit_train: int | None) -> Data
             )
     if classes > MAX_CLASSES:
         raise DataError(f"{path}: classes (={classes}) must not be more than {MAX_CLASSES}")
-    notes: tuple[str, ...] = ()
-    if low == 1 and "classes" not in content:
-        notes = (
-            f"{path}: no image has label 0; if the labels count from 1, subtract 1, or the network "
-            "gets an output that nothing belongs to",
+    if low > 0 and "classes" not in content:
+        raise DataError(
+            f"{path}: labels run from {low} to {high} and none is 0, expected 0..{high - low}, "
+            f"for each class is an output of the network; subtract {low}, or say how many classes "
+            f"there are in `classes` (={high + 1}) if {_missing(low)} without an image"
         )
     given = {
         name: _numbers(content[name], f"{path}: {name}")
@@ -177,7 +178,6 @@ def _build(path: Path, content: dict[str, Any], limit_train: int | None) -> Data
             classes=classes,
             augmentation=None,
             source=str(path),
-            notes=notes,
         )
     )
     keep = check_limit(limit_train, len(x_train), str(path))
@@ -190,6 +190,10 @@ def _build(path: Path, content: dict[str, Any], limit_train: int | None) -> Data
             "y_train": y_train[:keep].copy(),
         }
     )
+
+
+def _missing(low: int) -> str:
+    return "class 0 is" if low == 1 else f"classes 0 to {low - 1} are"
 
 
 def _images(value: Any, what: str) -> NDArray[Any]:

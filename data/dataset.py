@@ -1,6 +1,6 @@
 """The one record every loader returns, and the checks it must pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ class Dataset:
     mean, std : per channel; of pixels scaled to 0..1 for uint8, of the values for float32.
     augmentation : the kind that suits the training images, or None.
     source : the folder or file it came from.
-    notes : what its user should know, a sentence each.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Dataset:
     classes: int
     augmentation: Augmentation | None
     source: str
-    notes: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -91,8 +89,8 @@ def check(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def check_limit(limit: int | None, available: int, source: str) -> int:
-    """The number of training images to keep.
+def check_limit(limit: int | None, available: int, source: str, part: str = "train") -> int:
+    """The number of training (or test) images to keep.
 
     Raises
     ------
@@ -101,10 +99,26 @@ def check_limit(limit: int | None, available: int, source: str) -> int:
     if limit is None:
         return available
     if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
-        raise DataError(f"limit_train (={limit!r}) must be a whole number or None")
+        raise DataError(f"limit_{part} (={limit!r}) must be a whole number or None")
     if not 1 <= limit <= available:
+        kind = "training" if part == "train" else part
         raise DataError(
-            f"limit_train (={limit}) must lie between 1 and {available}, "
-            f"the number of training images in {source}"
+            f"limit_{part} (={limit}) must lie between 1 and {available}, "
+            f"the number of {kind} images in {source}"
         )
     return int(limit)
+
+
+def fewer(dataset: Dataset, limit_test: int | None) -> Dataset:
+    """The data set with its first test images only.
+
+    Raises
+    ------
+    DataError : `limit_test` is not between 1 and their number.
+    """
+    keep = check_limit(limit_test, len(dataset.x_test), dataset.source, "test")
+    if keep == len(dataset.x_test):
+        return dataset
+    # copies, so that the others are let go of
+    images, labels = dataset.x_test[:keep].copy(), dataset.y_test[:keep].copy()
+    return replace(dataset, x_test=images, y_test=labels)

@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snnr.errors import as_path
+
 from .arrays import HDF5, NPZ, read_arrays
 from .cifar import read_cifar
-from .dataset import Dataset, check, check_limit
+from .dataset import Dataset, check, check_limit, fewer
 from .idx import read_idx
 from .places import Found, find, folders, home, locate
 from .registry import RECORDS, Record, lookup
@@ -22,6 +24,7 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     limit_train: int | None = None,
     progress: Progress | None = None,
+    limit_test: int | None = None,
 ) -> Dataset:
     """Read a data set into memory. Nothing is downloaded: `fetch` does that.
 
@@ -33,7 +36,7 @@ def load(
         [N, 1, H, W], flat [N, features] becomes [N, 1, 1, features]; mean, std (per channel) and
         classes may be given, and are computed from all of x_train and the labels otherwise.
     data_dir : where to look first; then `$SNNR_DATA_DIR`, the system's data set folder, the cache.
-    limit_train : keep only the first so many training images.
+    limit_train, limit_test : keep only the first so many training and test images.
     progress : called as progress(file, bytes done, bytes in all) while unpacking.
 
     Raises
@@ -41,13 +44,14 @@ def load(
     DataError : unknown name, files missing, damaged, or not what they should be.
     """
     if not isinstance(name, Record):
-        text = os.fspath(name)
+        text = str(as_path("name of a data set", name))
         if text not in RECORDS and Path(text).suffix.lower() in NPZ + HDF5:
-            return read_arrays(Path(text).expanduser(), limit_train)
+            return fewer(read_arrays(Path(text).expanduser(), limit_train), limit_test)
         name = text
     record = lookup(name)
     limit = check_limit(limit_train, record.n_train, record.name)
-    return _read(record, locate(record, data_dir), limit, progress)
+    check_limit(limit_test, record.n_test, record.name, "test")
+    return fewer(_read(record, locate(record, data_dir), limit, progress), limit_test)
 
 
 def _read(

@@ -4,11 +4,11 @@ A `Record` is plain data. Every function of `snnr.data` that takes a name also t
 so a private mirror or a small stand-in needs no registration.
 """
 
-import difflib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
-from snnr.errors import DataError
+from snnr.errors import DataError, suggestion
 
 Augmentation = Literal["affine", "crop-flip"]
 
@@ -192,6 +192,9 @@ CIFAR10 = Record(
     urls=("https://www.cs.toronto.edu/~kriz/",),
 )
 
+#: data sets of events that people ask for by name
+_EVENTS = ("nmnist", "dvsgesture", "dvs128gesture", "cifar10dvs", "shd", "ssc", "ncaltech101")
+
 RECORDS = {record.name: record for record in (MNIST, FASHION_MNIST, CIFAR10)}
 
 
@@ -206,9 +209,12 @@ def lookup(name: str | Record) -> Record:
         return name
     if name in RECORDS:
         return RECORDS[name]
-    close = difflib.get_close_matches(name.lower().replace("_", "-"), RECORDS, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
+    if re.sub("[^a-z0-9]", "", name.lower()) in _EVENTS:
+        raise DataError(
+            f"{name!r}: this version fetches no event recordings; read them in a program and train "
+            "on snnr.input.Events"
+        )
     raise DataError(
-        f"unknown data set {name!r}{hint}: use {', '.join(RECORDS)}, "
+        f"unknown data set {name!r}{suggestion(name, RECORDS)}: use {', '.join(RECORDS)}, "
         "or the path of an .npz or .h5 file with x_train, y_train, x_test, y_test"
     )

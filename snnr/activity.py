@@ -302,12 +302,19 @@ def _met(layer: Linear | Conv2d, alive: Array, spikes: Array) -> int:
     """Sum over inputs of their number times the true weights that they meet."""
     if isinstance(layer, Linear):
         return int(alive.sum(axis=0, dtype=np.int64) @ spikes.astype(np.int64).reshape(-1))
-    height, width = spikes.shape[-2:]
-    taps, stride, padding = layer.kernel_size, layer.stride, layer.padding
-    size = output_size((height, width), (taps, taps), (stride,) * 2, (padding,) * 2)
-    fan_out = alive.sum(axis=0, dtype=np.int64)  # [in, kh, kw]
-    rows = [_reached(tap, height, size[0], stride, padding) for tap in range(taps)]
-    columns = [_reached(tap, width, size[1], stride, padding) for tap in range(taps)]
+    taps, stride, padding = layer.geometry
+    size = output_size(spikes.shape[-2:], taps, stride, padding)
+    # of an input channel, the weights of its group that read it: [in, kh, kw]
+    groups = layer.groups
+    fan_out = alive.reshape(groups, -1, *alive.shape[1:]).sum(axis=1, dtype=np.int64)
+    fan_out = fan_out.reshape(-1, *taps)
+    rows, columns = (
+        [
+            _reached(tap, spikes.shape[1 + i], size[i], stride[i], padding[i])
+            for tap in range(taps[i])
+        ]
+        for i in (0, 1)
+    )
     total = 0
     for y, row in enumerate(rows):
         for x, column in enumerate(columns):

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from snnr.errors import ConfigError, ShapeError, SnnrError
+from snnr.errors import ArgumentError, ConfigError, ShapeError, SnnrError
 from snnr.tensor import Tensor
+from snnr.tensor.checks import described
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Function = Callable[[list[Tensor]], Tensor]
@@ -56,6 +57,11 @@ def gradcheck(
             raise ConfigError(f"{name} (={value}) must be greater than {least}")
     if atol is not None and not atol >= 0:
         raise ConfigError(f"atol (={atol}) must be at least 0")
+    if not callable(f):
+        raise ArgumentError(
+            f"gradcheck: f is {described(f)}, expected a function of a list of tensors, such as "
+            "lambda xs: layer(xs[0])"
+        )
     if isinstance(inputs, Tensor | np.ndarray):
         raise ShapeError(
             f"inputs ({type(inputs).__name__} {list(inputs.shape)}) must be a list, as f gets one: "

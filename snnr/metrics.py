@@ -36,6 +36,7 @@ class LayerConnectivity:
 
     @property
     def connectivity(self) -> float:
+        """Nonzero / weights, 0..1."""
         return self.nonzero / max(self.weights, 1)
 
 

@@ -6,11 +6,11 @@ g -> 0 and 1, so that the area under g' is 1. The formulas stand in `snnr.kernel
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, missing, suggestion
 from snnr.kernels import rules
 from snnr.kernels.reference import surrogate as arrays
 
@@ -137,6 +137,10 @@ def get(surrogate: str | Surrogate) -> Surrogate:
     if not isinstance(surrogate, str) or surrogate not in FACTORIES:
         raise ConfigError(
             f"surrogate (={surrogate!r}) must be a snnr.surrogate.Surrogate or one of these names "
-            f"(usual alpha): {_choices()}"
+            f"(usual alpha): {_choices()}{suggestion(str(surrogate), FACTORIES)}"
         )
     return FACTORIES[surrogate]()
+
+
+if not TYPE_CHECKING:  # which would take any name for a good one
+    __getattr__ = missing(__name__, [*FACTORIES, *(kind.__name__ for kind in FACTORIES.values())])

@@ -30,6 +30,7 @@ FIRST = (
     "test_cache.py",
     "input/test_images.py",
     "test_concurrency.py",
+    "docs/test_snippets.py",
     "cli/test_process.py",
     "trust/test_quick.py",
     "test_checkpoint_promises.py",

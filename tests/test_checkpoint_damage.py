@@ -226,6 +226,14 @@ def test_truncated(sound: bytes, tmp_path: Path, share: float) -> None:
         snnr.load(path)
 
 
+def test_a_name_that_is_listed_and_not_found(sound: bytes, tmp_path: Path) -> None:
+    """The library looks for names by their order, which one changed letter breaks."""
+    assert b"optimizer\0" in sound
+    (tmp_path / "c.h5").write_bytes(sound.replace(b"optimizer\0", b"zptimizer\0"))
+    with pytest.raises(snnr.CheckpointError, match="/zptimizer is listed and is not there"):
+        snnr.load(tmp_path / "c.h5")
+
+
 def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(snnr.CheckpointError, match="no such checkpoint"):
         snnr.load(tmp_path / "c.h5")

@@ -157,6 +157,9 @@ def test_a_probe_leaves_nothing_and_finds_what_is_wrong(tmp_path: Path) -> None:
     target = tmp_path / "new" / "c.h5"
     file.probe(target)
     assert os.listdir(tmp_path / "new") == []
+    target.with_name(".c.h5.0123abcd.tmp").touch()  # of one who died
+    file.probe(target)
+    assert os.listdir(tmp_path / "new") == []
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "file" / "c.h5", tmp_path / "new"):
         with pytest.raises(CheckpointError, match="cannot be written"):

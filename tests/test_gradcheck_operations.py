@@ -1,82 +1,98 @@
 """Every differentiable operation passes the gradient check, alone and in a network."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
 from snnr import functional as F
+from snnr import nn
 from snnr.gradient_check import gradcheck
-from snnr.tensor import Tensor
+from snnr.tensor import Function, Tensor
+
+from .gradchecks import CASES, EXEMPT, flat, leaves, statistics, wanted, without_a_case
 
 RTOL = 1e-8  # measured: below 1e-10
-LABELS = np.array([1, 7, 0])
-MASK = F.dropout_mask((3, 8), 0.5, key=0).numpy()
 
 
-def statistics(channels):
-    generator = np.random.default_rng(1)
-    return F.RunningStatistics(generator.standard_normal(channels), 1 + generator.random(channels))
-
-
-def leaves(shapes, device="reference"):
-    """Random inputs: a shape is a tuple, or (T, tuple) for a sequence."""
-    generator = np.random.default_rng(2)
-    made = []
-    for steps, shape in shapes:
-        data = generator.standard_normal(shape if steps is None else (steps, *shape))
-        made.append(Tensor(data, timesteps=steps, device=device))
-    return made
-
-
-def flat(*shape):
-    return (None, shape)
-
-
-def sequence(*shape):
-    return (2, shape)
-
-
-IMAGES = sequence(3, 4, 5, 6)
-ROWS = sequence(3, 8)
-OPERATIONS = {
-    "add": (lambda t: F.add(*t), [ROWS, ROWS]),
-    "multiply": (lambda t: F.multiply(*t), [ROWS, ROWS]),
-    "total": (lambda t: F.total(*t), [ROWS]),
-    "linear": (lambda t: F.linear(*t), [ROWS, flat(5, 8), flat(5)]),
-    "static linear": (lambda t: F.linear(*t), [flat(3, 8), flat(5, 8)]),
-    "masked linear": (
-        lambda t: F.linear(*t, mask=MASK, factor=2.0),
-        [ROWS, flat(5, 8), flat(5)],
-    ),
-    "conv2d": (lambda t: F.conv2d(*t, padding=1), [IMAGES, flat(2, 4, 3, 3), flat(2)]),
-    "strided conv2d": (
-        lambda t: F.conv2d(*t, stride=(2, 3), padding=(1, 0)),
-        [flat(3, 4, 5, 6), flat(2, 4, 3, 2)],
-    ),
-    "batch norm": (lambda t: F.batch_norm(*t, statistics(4), True), [IMAGES, flat(4), flat(4)]),
-    "batch norm of rows": (
-        lambda t: F.batch_norm(*t, statistics(8), True),
-        [ROWS, flat(8), flat(8)],
-    ),
-    "batch norm, evaluating": (
-        lambda t: F.batch_norm(*t, statistics(4), False),
-        [IMAGES, flat(4), flat(4)],
-    ),
-    "max pool": (lambda t: F.max_pool2d(*t, size=3, stride=2), [IMAGES]),
-    "average pool": (lambda t: F.avg_pool2d(*t), [IMAGES]),
-    "dropout": (lambda t: F.dropout(*t, p=0.5, mask=MASK), [ROWS]),
-    "flatten": (lambda t: F.flatten(*t), [IMAGES]),
-    "voting": (lambda t: F.voting(*t, group=4), [ROWS]),
-    "mean over time": (lambda t: F.mean_time(*t), [ROWS]),
-    "squared error": (lambda t: F.mse_loss(*t), [flat(3, 8), flat(3, 8)]),
-    "squared error of labels": (lambda t: F.label_mse_loss(*t, labels=LABELS), [flat(3, 8)]),
-    "cross entropy": (lambda t: F.cross_entropy(*t, labels=LABELS), [flat(3, 8)]),
-}
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_operation(name):
-    (f, shapes) = OPERATIONS[name]
+@pytest.mark.parametrize("name", CASES)
+def test_operation(name: str) -> None:
+    f, shapes = CASES[name]
     gradcheck(f, leaves(shapes), rtol=RTOL)
+
+
+# No operation without a case
+
+
+def test_every_operation_has_a_case() -> None:
+    assert without_a_case(CASES.values()) == set()
+
+
+def test_nothing_is_exempt_that_is_not_there() -> None:
+    assert set(EXEMPT) <= wanted()
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [("grouped conv2d", "Function GroupedConv2d"), ("spiking", "Function Spiking"),
+     ("flatten", "Function Flatten"), ("nn.BatchNorm1d", "nn.BatchNorm1d"),
+     ("a ** 3", "Tensor.__pow__"), ("2 / a", "Tensor.__rtruediv__"),
+     ("max pool", "functional.max_pool2d"), ("cross entropy", "functional.cross_entropy")],
+)  # fmt: skip
+def test_a_case_that_is_taken_away_is_missed(name: str, seen: str) -> None:
+    f, _ = CASES[name]
+    reached = {"functional.max_pool2d": ["nn.MaxPool2d"], "Function GroupedConv2d": ["nn.Conv2d"],
+               "Function Flatten": ["nn.Flatten", "nn.Sequential"],
+               "Function Spiking": ["nn.LIF", "nn.IF", "nn.Sequential"]}  # fmt: skip
+    others = reached.get(seen, [])
+    left = [case for key, case in CASES.items() if case[0] is not f and key not in others]
+    assert seen in without_a_case(left)
+
+
+@pytest.fixture
+def stranger() -> Iterator[type[Function]]:
+    """A Function that passes for one of the package."""
+
+    class Stranger(Function):
+        def forward(self, x: Tensor) -> Any:
+            return x.memory
+
+        def backward(self, grad: Any) -> tuple[Any]:
+            return (grad,)
+
+    Stranger.__module__ = "snnr.functional.extra"
+    yield Stranger
+    Stranger.__module__ = __name__
+
+
+def test_a_new_function_is_missed(stranger: type[Function]) -> None:
+    assert without_a_case(CASES.values()) == {"Function Stranger"}
+    case = (lambda t: stranger()(t[0]) + 1), [flat(3)]
+    assert without_a_case([*CASES.values(), case]) == set()
+    # who computes beside the tape is not covered
+    beside = (lambda t: stranger()(t[0].detach()) + t[0]), [flat(3)]
+    assert without_a_case([*CASES.values(), beside]) == {"Function Stranger"}
+
+
+def test_new_names_are_missed() -> None:
+    class Plain(nn.Flatten):
+        pass
+
+    def extra(x: Tensor) -> Tensor:
+        return x
+
+    Plain.__module__ = "snnr.nn.extra"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "extra", extra, raising=False)
+        patch.setattr(F, "__all__", [*F.__all__, "extra"])
+        patch.setitem(nn.LAYERS, "Plain", Plain)
+        patch.setattr(Tensor, "cube", extra, raising=False)
+        missed = without_a_case(CASES.values())
+    assert missed == {"functional.extra", "nn.Plain", "Tensor.cube"}
+
+
+# Neurons and networks
 
 
 @pytest.mark.parametrize("steps", [None, 6])

@@ -6,6 +6,7 @@ The layout (format version 2; 1 is still read) is readable with h5py alone; `lay
 from snnr.checkpoint.arrays import SparseWeight
 from snnr.checkpoint.layout import FORMAT, VERSION
 from snnr.checkpoint.reader import (
+    BEST,
     CHECKPOINT,
     Checkpoint,
     Record,
@@ -18,6 +19,7 @@ from snnr.checkpoint.reader import (
 from snnr.checkpoint.writer import check, save
 
 __all__ = [
+    "BEST",
     "CHECKPOINT",
     "FORMAT",
     "VERSION",

@@ -59,7 +59,7 @@ class Digest:
         root = self.source.root
         parts = list(self._attributes(root, leave_out=DIGEST))
         for name in sorted(self.source.names(root)):
-            told = self.source.attribute(self.source.child(root, name), DIGEST, str)
+            told = self.source.attribute(self.source.member(root, name), DIGEST, str)
             parts += [b"member", name.encode(), told.encode()]
         return _PREFIX + _hash(parts).hex()
 
@@ -77,7 +77,7 @@ class Digest:
             source.fail("/", "is not what was written: its digest differs; go back to another copy")
         for name in source.names(root):
             if name not in leave_out:
-                told = source.attribute(source.child(root, name), DIGEST, str)
+                told = source.attribute(source.member(root, name), DIGEST, str)
                 if told != self.member(name):
                     source.fail(
                         f"/{name}",
@@ -87,7 +87,7 @@ class Digest:
     def _object(self, holder: h5py.Group, name: str, depth: int) -> bytes:
         source = self.source
         where = f"{holder.name.rstrip('/')}/{name}"
-        found = source.child(holder, name)
+        found = source.member(holder, name)
         with source.touching(where):
             info = h5py.h5o.get_info(found.id)
             here = (info.fileno, info.addr)

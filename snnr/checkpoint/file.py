@@ -51,8 +51,20 @@ def replace(target: Path, content: bytes) -> None:
         raise _failure(target, error) from error
 
 
+def removed(target: Path) -> None:
+    """Have no file there. Raises CheckpointError where it cannot be removed."""
+    try:
+        target.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target}: cannot be removed ({error.strerror}); remove it, or choose another folder"
+        ) from error
+
+
 def probe(target: Path) -> None:
     """Find out whether `replace` could write there, before hours of work depend on it.
+
+    Leftovers are removed as by `replace`.
 
     Raises
     ------
@@ -64,6 +76,7 @@ def probe(target: Path) -> None:
         real.parent.mkdir(parents=True, exist_ok=True)
         if real.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _remove_leftovers(real)
         temporary, handle = _begin(real)
         os.close(handle)
         temporary.unlink()

@@ -15,13 +15,15 @@ from snnr.checkpoint.digest import Digest
 from snnr.checkpoint.networks import read_arrays, read_network
 from snnr.checkpoint.optimizers import read_optimizer
 from snnr.checkpoint.records import read_history, read_order, read_states, restore_random
-from snnr.errors import CheckpointError
+from snnr.errors import CheckpointError, as_path
 from snnr.hdf5 import Source, opened
 from snnr.nn import Sequential
 from snnr.optim import Optimizer
 
 #: name of the file in the folder of a run
 CHECKPOINT = "checkpoint.h5"
+#: and of the one with its best epoch, see `snnr.training.folder`
+BEST = "best.h5"
 
 
 @dataclass(eq=False)
@@ -80,7 +82,7 @@ def load(
 
 def located(path: str | os.PathLike[str]) -> Path:
     """The file itself, or the checkpoint in the folder of a run."""
-    found = Path(path)
+    found = as_path("path of a checkpoint", path)
     return found / CHECKPOINT if found.is_dir() else found
 
 

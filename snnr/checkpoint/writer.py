@@ -20,7 +20,7 @@ from snnr.checkpoint.optimizers import check_optimizer, write_optimizer
 from snnr.checkpoint.reader import read
 from snnr.checkpoint.records import check_name, columns, random_states, write_history
 from snnr.checkpoint.sheet import Sheet
-from snnr.errors import CheckpointError
+from snnr.errors import CheckpointError, as_path
 from snnr.hdf5 import Source, opened_image
 from snnr.metrics import connectivity
 from snnr.nn import Layer, Sequential
@@ -64,7 +64,7 @@ def save(
     CheckpointError : something cannot be saved (a value that is not finite, a layer or generator
         the format does not know), or the file cannot be written. The old file is then untouched.
     """
-    target = Path(path)
+    target = as_path("path of a checkpoint, the first argument", path)
     check(network, optimizer)
     if optimizer is not None:
         optimizer.reconcile()

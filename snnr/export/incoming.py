@@ -3,25 +3,29 @@
 They train, prune and are saved here like any other; `snnr.optim.GradR` starts from their weights.
 """
 
+import io
+import lzma
 import math
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any, NoReturn
 
-import h5py
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from snnr.budget import Budget
-from snnr.errors import CheckpointError, ShapeError
+from snnr.errors import CheckpointError, ConfigError, ShapeError, printable
 from snnr.export.nir import DT, package
-from snnr.hdf5 import opened
+from snnr.hdf5 import copied
 from snnr.nn import IF, LIF, AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Sequential
 
-_MAX_GROUPS = 10_000
+#: of strides, windows and paddings
+MAX_NUMBER = 1 << 20
 
 
 def load_nir(
@@ -42,51 +46,46 @@ def load_nir(
     Raises
     ------
     CheckpointError : it is no NIR file, or has a node that cannot be read; it is named.
-    ConfigError : the package `nir` is missing.
+    ConfigError : the package `nir` is missing, or T or dt makes no sense.
     """
     nir = package()
-    _look_over(path)
+    image, budget = copied(path, CheckpointError, "NIR file")
+    where = os.fspath(path)
     try:
-        graph = nir.read(path)
+        graph = nir.read(io.BytesIO(image))
         chain = _chain(graph)
     except CheckpointError:
         raise
     except Exception as error:  # the package checks little, and raises what it meets
-        raise CheckpointError(f"{os.fspath(path)} is no NIR graph: {error}") from error
+        told = printable(" ".join(str(error).split()))[:500]
+        raise CheckpointError(f"{where} is no NIR graph: {told}") from error
     metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
-    step = float(metadata.get("dt", DT)) if dt is None else dt
-    reader = _Reader(step)
-    for name, node in chain:
-        reader.read(name, node)
-    reader.close()
-    steps = int(metadata.get("T", 8)) if T is None else T
-    network = Sequential(*reader.layers, T=steps)
-    for layer, arrays in reader.arrays:
-        for short, values in arrays.items():
-            layer.arrays()[short].assign(np.ascontiguousarray(values, np.float32))
+    step = _number(where, metadata, "dt", DT) if dt is None else dt
+    steps = _number(where, metadata, "T", 8) if T is None else T
+    if not 0 < step < math.inf:
+        raise ConfigError(f"dt (={step:g}) must be above 0; give dt if {where} says so")
+    if steps != int(steps) or steps < 1:
+        raise ConfigError(f"T (={steps:g}) must be 1 or more; give T if {where} says so")
+    reader = _Reader(float(step), budget)
+    with np.errstate(all="ignore"):  # what float32 does not hold is refused
+        for name, node in chain:
+            reader.read(name, node)
+        arrays = reader.close()
+    network = Sequential(*reader.layers, T=int(steps))
+    for layer, short, values in arrays:
+        layer.arrays()[short].assign(values)
     return network.eval()
 
 
-def _look_over(path: str | os.PathLike[str]) -> None:
-    """Links that lead elsewhere, and what would take more memory than the file may ask for, are
-    refused before the package reads anything."""
-    with opened(Path(path), CheckpointError, "NIR file", texts=False) as source:
-        inside, groups = [source.root], 0
-        while inside:
-            group = inside.pop()
-            groups += 1
-            if groups > _MAX_GROUPS:
-                source.fail("/", f"has more than {_MAX_GROUPS} groups, or one inside of itself")
-            for name in source.names(group):
-                child = source.child(group, name)
-                if isinstance(child, h5py.Group):
-                    inside.append(child)
-                    continue
-                if child.shape is None:
-                    source.fail(child.name, "is empty")
-                source.budget.take(math.prod(child.shape) * child.dtype.itemsize, child.name)
-                if child.shape:
-                    source.dataset(group, name)
+def _number(where: str, metadata: dict[str, Any], key: str, default: float) -> float:
+    """A finite number of the metadata."""
+    try:
+        found = float(metadata.get(key, default))
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise CheckpointError(f"{where}: {key} in its metadata is no number; give {key}")
+    return found
 
 
 def _chain(graph: Any) -> list[tuple[str, Any]]:
@@ -114,10 +113,11 @@ def _chain(graph: Any) -> list[tuple[str, Any]]:
 class _Reader:
     """Layers, and the arrays they are to have."""
 
-    def __init__(self, dt: float) -> None:
+    def __init__(self, dt: float, budget: Budget) -> None:
         self.dt = dt
+        self.budget = budget
         self.layers: list[Layer] = []
-        self.arrays: list[tuple[Layer, dict[str, NDArray[Any]]]] = []
+        self.arrays: list[tuple[str, Layer, dict[str, NDArray[Any]]]] = []
         self.sum: tuple[str, int, int] | None = None
 
     def read(self, name: str, node: Any) -> None:
@@ -128,55 +128,107 @@ class _Reader:
         method = getattr(self, f"_{kind.lower()}", None)
         if method is None:
             self._refuse(name, f"is a {kind}, which snnr does not have")
-        method(name, node)
+        try:
+            method(name, node)
+        except ConfigError as error:
+            self._refuse(name, f"makes no layer: {error}")
 
-    def close(self) -> None:
-        """The chain ends here."""
+    def close(self) -> list[tuple[Layer, str, NDArray[np.float32]]]:
+        """The chain ends here; what is to be put where."""
         if self.sum is not None:
             self._refuse(self.sum[0], "is a SumPool2d without a Threshold behind it")
+        found = []
+        for name, layer, arrays in self.arrays:
+            for short, values in arrays.items():
+                single = np.ascontiguousarray(values, np.float32)
+                if not np.isfinite(single).all():
+                    self._refuse(name, f"has values of {short} that float32 does not hold")
+                found.append((layer, short, single))
+        return found
 
     def _refuse(self, name: str, why: str) -> NoReturn:
-        raise CheckpointError(f"NIR node {name!r} {why}")
+        raise CheckpointError(printable(f"NIR node {name[:80]!r} {why}"))
 
     def _one(self, name: str, what: str, values: Any) -> float:
-        """The number that all entries are."""
-        found = np.unique(np.asarray(values, np.float64))
+        """The finite number that all entries are."""
+        try:
+            found = np.unique(np.asarray(values, np.float64))
+        except (TypeError, ValueError):
+            self._refuse(name, f"has a {what} that is no number")
         if found.size != 1:
             self._refuse(name, f"has {found.size} different values of {what}, expected one")
+        if not np.isfinite(found[0]):
+            self._refuse(name, f"has {what} = {found[0]}, expected a finite number")
         return float(found[0])
 
-    def _add(self, layer: Layer, **arrays: Any) -> None:
+    def _whole(self, name: str, what: str, values: Any) -> int:
+        number = self._one(name, what, values)
+        if number != int(number) or not 0 <= number <= MAX_NUMBER:
+            self._refuse(name, f"has {what} = {number:g}, expected 0 to {MAX_NUMBER}")
+        return int(number)
+
+    def _two(self, name: str, what: str, values: Any) -> tuple[int, int]:
+        """A whole number for rows and one for columns."""
+        given = values if np.ndim(values) else (values, values)
+        if len(given) != 2:
+            self._refuse(name, f"has {len(given)} values of {what}, expected one or two")
+        first, second = (self._whole(name, what, one) for one in given)
+        return first, second
+
+    def _weight(self, name: str, node: Any, axes: str) -> NDArray[Any]:
+        """Its weights; the layer that is to have them takes 16 bytes for each on the way."""
+        values = np.asarray(node.weight)
+        if values.ndim != len(axes.split(", ")) or values.dtype.kind not in "iuf":
+            self._refuse(
+                name, f"has weights {values.dtype} {list(values.shape)}, expected [{axes}]"
+            )
+        self.budget.take(16 * values.size, name)
+        return values
+
+    def _bias(self, name: str, node: Any, outputs: int) -> NDArray[Any]:
+        values = np.asarray(node.bias)
+        if values.shape != (outputs,) or values.dtype.kind not in "iuf":
+            self._refuse(name, f"has a bias {list(values.shape)}, expected [{outputs}]")
+        return values
+
+    def _add(self, name: str, layer: Layer, **arrays: Any) -> None:
         self.layers.append(layer)
         if arrays:
-            self.arrays.append((layer, arrays))
+            self.arrays.append((name, layer, arrays))
 
     def _flatten(self, name: str, node: Any) -> None:
-        self._add(Flatten())
+        self._add(name, Flatten())
 
     def _linear(self, name: str, node: Any) -> None:
-        outputs, inputs = node.weight.shape
-        self._add(Linear(inputs, outputs, bias=False), weight=node.weight)
+        weight = self._weight(name, node, "out, in")
+        outputs, inputs = weight.shape
+        self._add(name, Linear(inputs, outputs, bias=False), weight=weight)
 
     def _affine(self, name: str, node: Any) -> None:
-        outputs, inputs = node.weight.shape
-        self._add(Linear(inputs, outputs), weight=node.weight, bias=node.bias)
+        weight = self._weight(name, node, "out, in")
+        outputs, inputs = weight.shape
+        bias = self._bias(name, node, outputs)
+        self._add(name, Linear(inputs, outputs), weight=weight, bias=bias)
 
     def _conv2d(self, name: str, node: Any) -> None:
         if isinstance(node.padding, str):
             self._refuse(name, f"has padding {node.padding!r}, expected a number")
-        stride, padding = (
-            int(self._one(name, key, getattr(node, key))) for key in ("stride", "padding")
+        stride = self._two(name, "stride", node.stride)
+        padding = self._two(name, "padding", node.padding)
+        weight = self._weight(name, node, "out, in, height, width")
+        outputs, inputs, *size = weight.shape
+        if self._one(name, "dilation", node.dilation) != 1:
+            self._refuse(name, "has a dilation")
+        groups = self._whole(name, "groups", node.groups)
+        bias = self._bias(name, node, outputs)
+        biased = bool(np.any(bias))
+        layer = Conv2d(
+            inputs * groups, outputs, (size[0], size[1]), stride, padding, biased, groups=groups
         )
-        high, wide = node.weight.shape[2:]
-        if high != wide or self._one(name, "dilation", node.dilation) != 1 or node.groups != 1:
-            self._refuse(name, "has a kernel that is not square, a dilation or groups")
-        outputs, inputs = node.weight.shape[:2]
-        biased = bool(np.any(node.bias))
-        layer = Conv2d(inputs, outputs, high, stride, padding, bias=biased)
-        self._add(layer, weight=node.weight, **({"bias": node.bias} if biased else {}))
+        self._add(name, layer, weight=weight, **({"bias": bias} if biased else {}))
 
     def _avgpool2d(self, name: str, node: Any) -> None:
-        self._add(AvgPool2d(*self._window(name, node)))
+        self._add(name, AvgPool2d(*self._window(name, node)))
 
     def _sumpool2d(self, name: str, node: Any) -> None:
         if not self.layers or not isinstance(self.layers[-1], IF):
@@ -186,13 +238,13 @@ class _Reader:
     def _threshold(self, name: str, node: Any) -> None:
         if self.sum is None or not 0 <= self._one(name, "threshold", node.threshold) < 1:
             self._refuse(name, "is no Threshold in [0, 1) behind a SumPool2d")
-        self._add(MaxPool2d(*self.sum[1:]))
+        self._add(name, MaxPool2d(*self.sum[1:]))
         self.sum = None
 
     def _window(self, name: str, node: Any) -> tuple[int, int]:
         if self._one(name, "padding", node.padding) != 0:
             self._refuse(name, "pads, which pooling here does not")
-        return tuple(int(self._one(name, key, getattr(node, key)))
+        return tuple(self._whole(name, key, getattr(node, key))
                      for key in ("kernel_size", "stride"))  # type: ignore[return-value]  # fmt: skip
 
     def _lif(self, name: str, node: Any) -> None:
@@ -206,13 +258,13 @@ class _Reader:
         decays = not np.isclose(r, tau, rtol=1e-5)
         if decays:
             self._scale(name, r)
-        self._add(LIF(tau, threshold, reset, decay_input=decays))
+        self._add(name, LIF(tau, threshold, reset, decay_input=decays))
 
     def _if(self, name: str, node: Any) -> None:
         threshold, reset = self._levels(name, node)
         r = self._one(name, "r", node.r)
         self._scale(name, 1.0 if r == 1 else r * self.dt)
-        self._add(IF(threshold, reset))
+        self._add(name, IF(threshold, reset))
 
     def _levels(self, name: str, node: Any) -> tuple[float, float]:
         """Threshold (NIR fires above it) and reset."""
@@ -224,22 +276,26 @@ class _Reader:
         """Multiply what comes in: in the weights in front."""
         if np.isclose(r, 1, rtol=1e-5):
             return
-        if not self.arrays or self.arrays[-1][0] is not self.layers[-1]:
+        if not self.arrays or self.arrays[-1][1] is not self.layers[-1]:
             self._refuse(name, f"has r = {r:g} and no weights in front that could have it instead")
-        arrays = self.arrays[-1][1]
+        arrays = self.arrays[-1][2]
         for short in arrays:
             arrays[short] = arrays[short] * np.float32(r)
 
 
 #: what zipfile and NumPy raise for a file that is damaged
 _UNREADABLE = (
-    OSError, ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, TypeError,
-    zipfile.BadZipFile, zlib.error, MemoryError, OverflowError, SyntaxError,
+    OSError, ValueError, KeyError, IndexError, EOFError, MemoryError, OverflowError, RuntimeError,
+    NotImplementedError, TypeError, SyntaxError, struct.error, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
+_SHOWN = 300  # characters of names in a message
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> NDArray[Any]:
     """One array; what it takes is counted from its header, before it is unpacked."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{info.filename} is not packed as numpy.savez_compressed does")
     with archive.open(info) as file:
         version = npy.read_magic(file)
         header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -267,6 +323,12 @@ def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
     where = os.fspath(path)
     budget = Budget(where, Path(path).stat().st_size if Path(path).exists() else 0, CheckpointError)
     wanted = {array.name: array for layer in network.layers() for array in layer.arrays().values()}
+    least = {
+        array.name: spec.least
+        for layer in network.layers()
+        for short, array in layer.arrays().items()
+        if (spec := type(layer).declare(**layer.settings()).get(short)) is not None
+    }
     try:
         with zipfile.ZipFile(where) as archive:
             found = {
@@ -274,12 +336,13 @@ def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
                 for info in archive.infolist()
             }
     except _UNREADABLE as error:
-        raise CheckpointError(f"{where} is no .npz of arrays: {error}") from error
+        told = _shortened(printable(f"{type(error).__name__}: {error}"))
+        raise CheckpointError(f"{where} is no .npz of arrays ({told})") from error
     missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or unknown:
         raise CheckpointError(
-            f"{where} lacks {', '.join(missing) or 'nothing'} and has "
-            f"{', '.join(unknown) or 'nothing'} too many; expected {', '.join(wanted)}"
+            f"{where} lacks {_listed(missing)} and has {_listed(unknown)} too many; expected "
+            f"{', '.join(wanted)}"
         )
     for name, array in wanted.items():
         values = found[name]
@@ -288,7 +351,20 @@ def load_weights(network: Layer, path: str | os.PathLike[str]) -> None:
                 f"{where}: {name} is {values.dtype} {list(values.shape)}, expected floats "
                 f"{list(array.shape)}"
             )
-        if not np.isfinite(values.astype(np.float32)).all():
+        with np.errstate(over="ignore"):
+            found[name] = values.astype(np.float32)
+        if not np.isfinite(found[name]).all():
             raise CheckpointError(f"{where}: {name} has values that are not finite")
+        if (bound := least.get(name)) is not None and (found[name] < bound).any():
+            raise CheckpointError(f"{where}: {name} has values below {bound:g}")
     for name, array in wanted.items():
         array.assign(found[name].astype(array.dtype))
+
+
+def _listed(names: list[str]) -> str:
+    """Names that may be a stranger's."""
+    return _shortened(printable(", ".join(names)) or "nothing")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -8,7 +8,8 @@ import numpy as np
 
 from snnr.checkpoint import Checkpoint, load
 from snnr.errors import SnnrError, printable
-from snnr.figures import spikes, weights
+from snnr.figures import answers, spikes, weights
+from snnr.figures.matrix import confusion
 from snnr.figures.runs import Group, Point, Run, groups, pareto, points
 from snnr.figures.style import COLORS, DASHES, MARKERS, style
 
@@ -25,6 +26,7 @@ class Kind:
 
     about: str
     single: bool
+    asked: bool = False  # drawn where it is named alone: it takes a while
 
 
 FIGURES: dict[str, Kind] = {
@@ -35,7 +37,12 @@ FIGURES: dict[str, Kind] = {
     "histograms": Kind("histograms of theta and w", single=True),
     "fields": Kind("receptive fields of surviving connections", single=True),
     "raster": Kind("spikes that one test image sets off", single=True),
+    "confusion": Kind("answers to the test images of each class", single=True, asked=True),
 }
+
+
+#: figures that need the network
+_LOADED = {"histograms", "fields", "raster", "confusion"}
 
 
 def drawn(
@@ -66,7 +73,7 @@ def drawn(
             yield name, None, together[name](runs)
     wanted = [name for name in names if FIGURES[name].single]
     for run in singles if wanted else ():
-        found = load(run.path) if {"histograms", "fields", "raster"} & {*wanted} else None
+        found = load(run.path) if _LOADED & {*wanted} else None
         for name in wanted:
             try:
                 yield name, run, _single(name, run, found, image, data_dir)
@@ -87,6 +94,8 @@ def _single(
     if name == "fields":
         made = weights.fields(found)
         return "its first weights do not look at an image" if made is None else fields(run, made)
+    if name == "confusion":
+        return confusion(run, answers.confusion(found, data_dir))
     return raster(run, spikes.raster(found, image, data_dir))
 
 
@@ -171,8 +180,10 @@ def epochs(runs: Sequence[Run]) -> Figure:
     bottom.set_xlabel("epoch")
     _plain_log(bottom)
     _whole_numbers(bottom)
-    left_out = f"{len(every) - len(shown)} further settings left out" * (len(every) > len(shown))
-    _title(top, "Over epochs", left_out)
+    notes = ["bands: one standard deviation over seeds"] * any(len(g.runs) > 1 for g in shown)
+    notes += [f"{len(every) - len(shown)} further settings left out"] * (len(every) > len(shown))
+    _title(top, "Test accuracy over epochs", "; ".join(notes))
+    _title(bottom, "Connectivity over epochs")
     if len(shown) > 1:
         figure.legend(*top.get_legend_handles_labels(), loc="outside lower center",
                       ncols=1 if max(len(g.label) for g in shown) > 40 else 2)  # fmt: skip
@@ -224,7 +235,8 @@ def changes(run: Run) -> Figure:
         axes.set_ylim(bottom=-0.3)
     grid[-1, 0].set_xlabel("epoch")
     _whole_numbers(grid[-1, 0])
-    _title(grid[0, 0], "Since the epoch before", run.name)
+    _title(grid[0, 0], "Pruned since the epoch before", run.name)
+    _title(grid[1, 0], "Regrown since the epoch before")
     return figure
 
 
@@ -244,17 +256,18 @@ def layers(run: Run) -> Figure:
     """Connectivity, firing rate and silent share of each layer over epochs."""
     figure, grid = _new(3, 1, (7.4, 7.6), sharex=True)
     panels = (
-        ("layer_connectivity", "connectivity, %"), ("firing_rate", "firing rate, %"),
-        ("silent", "silent neurons, %"),
+        ("layer_connectivity", "connectivity, %", "Connectivity by layer"),
+        ("firing_rate", "firing rate, %", "Firing rate by layer"),
+        ("silent", "silent neurons, %", "Neurons that fire on no test image, by layer"),
     )  # fmt: skip
-    for axes, (name, label) in zip(grid[:, 0], panels, strict=True):
+    for axes, (name, label, title) in zip(grid[:, 0], panels, strict=True):
         _by_layer(axes, run, name, 100)
+        _title(axes, title, run.name if axes is grid[0, 0] else "")
         axes.set_ylabel(label)
         # a curve along 0 lies above the axis, and is seen whole
         axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1] if name != "layer_connectivity" else None)
     grid[-1, 0].set_xlabel("epoch")
     _whole_numbers(grid[-1, 0])
-    _title(grid[0, 0], "By layer", run.name)
     return figure
 
 

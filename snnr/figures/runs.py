@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snnr.checkpoint import CHECKPOINT, Record, load_record, located
+from snnr.checkpoint import BEST, CHECKPOINT, Record, load_record, located
 from snnr.errors import CheckpointError
 from snnr.training.settings import method_options
 
@@ -26,10 +26,12 @@ class Run:
 
     @property
     def path(self) -> Path:
+        """The checkpoint's file."""
         return self.record.path
 
     @property
     def method(self) -> str:
+        """How it pruned."""
         return str(self.record.config.get("method", "unknown"))
 
     @property
@@ -93,7 +95,8 @@ def gather(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
         for file in _files(path):
             record = load_record(file)
             if record.history.get("epoch"):
-                name = file.parent.name if file.name == CHECKPOINT else file.stem
+                name = file.parent.name if file.name in (CHECKPOINT, BEST) else file.stem
+                name += ", best" if file.name == BEST else ""
                 found[file.resolve()] = Run(name or file.stem, record)
             elif file == located(path):
                 raise CheckpointError(f"{file} holds no epoch of a training yet; nothing to draw")

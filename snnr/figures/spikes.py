@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr import data, no_grad
+from snnr import no_grad
 from snnr.checkpoint import Checkpoint
-from snnr.errors import CheckpointError, SnnrError
+from snnr.errors import SnnrError
+from snnr.figures.answers import images_of
 from snnr.input import Images
 from snnr.nn import IF
 from snnr.tensor import Tensor
@@ -47,18 +48,11 @@ def raster(
     ------
     SnnrError : the data set is not here, does not fit, or has no such image.
     """
-    config = found.config
-    name = config.get("dataset")
-    if not isinstance(name, str):
-        raise CheckpointError(f"{found.path} does not say what data set it was trained on")
-    images = data.load(name, data_dir or config.get("data_dir"))
+    images, mean, std = images_of(found, data_dir)
     if not 0 <= index < len(images.x_test):
         raise SnnrError(
             f"{images.name} has test images 0 to {len(images.x_test) - 1}, and none {index}"
         )
-    trained = config.get("data")
-    known = trained if isinstance(trained, dict) else {}
-    mean, std = known.get("mean", images.mean), known.get("std", images.std)
     batch = Images(images.x_test[index : index + 1], mean, std, device=found.network.device).batch(
         [0]
     )

@@ -1,5 +1,8 @@
 """Differentiable operations: forward and backward side by side, one node per layer and sequence."""
 
+from typing import TYPE_CHECKING
+
+from snnr.errors import missing
 from snnr.functional.arithmetic import add, multiply, total
 from snnr.functional.conv import conv2d
 from snnr.functional.dropout import dropout, dropout_mask
@@ -43,3 +46,17 @@ __all__ = [
     "total",
     "voting",
 ]
+
+#: names that people know from other libraries -> what does that here
+_ELSEWHERE = {
+    "relu": "spiking(x, lif_neuron()): neurons are the nonlinearity",
+    "softmax": "cross_entropy, which has it inside",
+    "one_hot_labels": "one_hot",
+    "nll_loss": "cross_entropy",
+    "l1_loss": "mse_loss, or a formula of tensors",
+    "sum": "x.sum()",
+    "mean": "x.mean()",
+}
+
+if not TYPE_CHECKING:  # which would take any name for a good one
+    __getattr__ = missing(__name__, __all__, _ELSEWHERE)

@@ -11,6 +11,7 @@ from snnr.functional.linear import mask_tensor
 from snnr.kernels import Memory
 from snnr.layout import Layout
 from snnr.tensor import Function, Tensor
+from snnr.tensor.checks import expect_tensors
 
 
 class Dropout(Function):
@@ -48,9 +49,20 @@ def dropout_mask(
     The numbers are those of Philox 4x32-10 for `key` and `counter` (Salmon et al., SC 2011), the
     same on every device; `snnr.kernels.philox_blocks` of the size says by how much the counter
     moves on.
+
+    Raises
+    ------
+    ShapeError : p is outside [0, 1).
     """
+    _check_p("dropout_mask", p)
     start = kernels.backend(device).copy_in(np.asarray([counter], "uint64"))
     return next_mask(shape, p, key, start, device)
+
+
+def _check_p(name: str, p: Any) -> None:
+    real = isinstance(p, int | float | np.floating | np.integer) and not isinstance(p, bool)
+    if not real or not 0 <= p < 1:
+        raise ShapeError(f"{name}: p (={p!r}) must lie in [0, 1)")
 
 
 def next_mask(shape: tuple[int, ...], p: float, key: int, counter: Memory, device: str) -> Tensor:
@@ -69,6 +81,6 @@ def dropout(x: Tensor, p: float, mask: "Tensor | NDArray[Any]") -> Tensor:
     ------
     ShapeError : p is outside [0, 1), or the mask has another shape or dtype.
     """
-    if not 0 <= p < 1:
-        raise ShapeError(f"dropout: p (={p}) must lie in [0, 1)")
+    expect_tensors("dropout", x=x)
+    _check_p("dropout", p)
     return Dropout(mask_tensor(mask, x, "dropout"), 1.0 / (1.0 - p))(x)

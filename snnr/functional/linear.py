@@ -5,10 +5,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from snnr.errors import DeviceError, ShapeError
-from snnr.functional.arithmetic import converted, laid_out, rows_of
 from snnr.kernels import Hints, Memory, Packed
 from snnr.layout import Layout
 from snnr.tensor import Function, Parameter, Tensor
+from snnr.tensor.checks import expect_tensors
+from snnr.tensor.shapes import converted, laid_out, rows_of
 
 
 class Linear(Function):
@@ -88,10 +89,15 @@ def fitting_bias(name: str, bias: Tensor | None, weight: Tensor) -> Tensor | Non
 
     Raises
     ------
-    ShapeError : it has another shape than ``[out]``.
+    ShapeError : it has another shape than ``[out]``, or the weight is not of floats.
     """
+    if weight.dtype == "uint8":
+        raise ShapeError(
+            f"{name}: the weight {weight!r} holds spikes; make it of floats: .astype(np.float32)"
+        )
     if bias is None:
         return None
+    expect_tensors(name, bias=bias)
     if bias.shape != weight.shape[:1]:
         raise ShapeError(f"{name}: bias {list(bias.shape)} must be [{weight.shape[0]}]")
     return converted(bias, weight.dtype)
@@ -142,6 +148,7 @@ def linear(
     ------
     ShapeError : the last axis of x is not ``in``, or bias or mask do not fit.
     """
+    expect_tensors("linear", x=x, weight=weight)
     if len(weight.shape) != 2 or len(x.sample_shape) != 2 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: input {list(x.shape)} does not fit weight {list(weight.shape)} "

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnr import kernels
-from snnr.errors import DeviceError, ShapeError
-from snnr.functional.arithmetic import as_float, laid_out
+from snnr.errors import ArgumentError, DeviceError, ShapeError
 from snnr.kernels import Memory
 from snnr.tensor import Function, Tensor
+from snnr.tensor.checks import described, expect_tensors
+from snnr.tensor.shapes import as_float, laid_out
 
 
 class MeanTime(Function):
@@ -43,6 +44,7 @@ def mean_time(x: Tensor) -> Tensor:
     ------
     ShapeError : x is static.
     """
+    expect_tensors("mean_time", x=x)
     if x.timesteps is None:
         raise ShapeError(f"mean_time: {list(x.shape)} is static; it has no time axis")
     return MeanTime()(x)
@@ -84,9 +86,16 @@ def mse_loss(x: Tensor, target: Tensor | NDArray[Any]) -> Tensor:
     ------
     ShapeError : the shapes differ, or a target that wants a gradient has another dtype.
     """
+    expect_tensors("mse_loss", x=x)
     x = as_float(x)
     if not isinstance(target, Tensor):
-        target = Tensor(np.asarray(target).astype(x.dtype, copy=False), device=x.device)
+        array = np.asarray(target)
+        if array.dtype.kind not in "fiub":
+            raise ArgumentError(
+                f"mse_loss: target is {described(target)}, expected a snnr.Tensor or an array of "
+                "numbers; of labels make one by snnr.functional.one_hot(labels, classes)"
+            )
+        target = Tensor(array.astype(x.dtype, copy=False), device=x.device)
     if target.shape != x.shape:
         raise ShapeError(f"mse_loss: input {list(x.shape)} and target {list(target.shape)} differ")
     if target.dtype != x.dtype:
@@ -140,8 +149,8 @@ def label_mse_loss(x: Tensor, labels: ArrayLike | Labels) -> Tensor:
     ------
     ShapeError : the batch sizes differ or a label is outside 0..classes-1.
     """
-    x = as_float(x)
     marks = _labels("label_mse_loss", x, labels)
+    x = as_float(x)
     target = x.backend.empty(x.memory.shape, x.dtype)
     x.backend.one_hot(marks, target)
     return MeanSquaredError()(x, Tensor.from_memory(target, x.device))
@@ -179,10 +188,17 @@ def cross_entropy(x: Tensor, labels: ArrayLike | Labels) -> Tensor:
 
 def _labels(name: str, x: Tensor, labels: ArrayLike | Labels) -> Memory:
     """Labels in memory of the device of x, one for each row and each the index of a column."""
+    expect_tensors(name, x=x)
+    if isinstance(labels, Tensor):
+        raise ArgumentError(
+            f"{name}: labels is {labels!r}, expected whole numbers [N]: a list, an array, or "
+            "snnr.functional.Labels; a target of rates goes to mse_loss"
+        )
     shape = tuple(labels.memory.shape) if isinstance(labels, Labels) else np.shape(labels)
     if len(x.shape) != 2 or shape != x.shape[:1]:
         raise ShapeError(
-            f"{name}: input {list(x.shape)} must be [N, classes], labels {list(shape)} [N]"
+            f"{name}: input {list(x.shape)} must be [N, classes], labels {list(shape)} [N], the "
+            "number of a class each; of one-hot ones take labels.argmax(axis=1)"
         )
     if not isinstance(labels, Labels):
         return x.backend.copy_in(checked_labels(name, labels, x.shape[1]))
@@ -208,7 +224,10 @@ def checked_labels(name: str, labels: ArrayLike, classes: int) -> NDArray[np.int
 def _whole(name: str, labels: ArrayLike) -> NDArray[np.int64]:
     marks = np.asarray(labels)
     if marks.dtype.kind not in "iu" or marks.ndim != 1:
-        raise ShapeError(f"{name}: labels {list(marks.shape)} {marks.dtype} must be integers [N]")
+        raise ShapeError(
+            f"{name}: labels {list(marks.shape)} {marks.dtype} must be integers [N]; "
+            "convert with .astype(np.int64)"
+        )
     return np.ascontiguousarray(marks, np.int64)
 
 

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.errors import ShapeError
-from snnr.functional.arithmetic import laid_out
+from snnr.errors import ArgumentError, ShapeError
 from snnr.functional.norm import BatchNorm, RunningStatistics, checked_norm
 from snnr.functional.pool import pooled
 from snnr.kernels import Memory
 from snnr.kernels.rules import Neuron
 from snnr.layout import Layout
 from snnr.tensor import Function, Tensor, is_recording
+from snnr.tensor.checks import described, expect_tensors
+from snnr.tensor.shapes import laid_out
 
 
 class Spiking(Function):
@@ -129,7 +130,15 @@ class NormSpiking(BatchNorm):
         return dz.reshape(self.x_shape), dscale, dshift
 
 
-def _steps(name: str, x: Tensor, T: int | None) -> int:
+def _steps(name: str, x: Tensor, neuron: Neuron, T: int | None) -> int:
+    expect_tensors(name, x=x)
+    if not isinstance(neuron, Neuron):
+        raise ArgumentError(
+            f"{name}: neuron is {described(neuron)}, expected snnr.functional.lif_neuron() or "
+            "if_neuron(); a layer has one as layer.neuron()"
+        )
+    if not (T is None or isinstance(T, int | np.integer)) or isinstance(T, bool):
+        raise ShapeError(f"{name}: T (={T!r}), the time steps, must be a whole number or None")
     if x.dtype == np.uint8:
         raise ShapeError(f"{name}: the input current must be float, not uint8 spikes")
     if len(x.sample_shape) < 2:
@@ -193,7 +202,7 @@ def spiking(
     ------
     ShapeError : spikes as input, no T for a static one, or held or state do not fit.
     """
-    steps = _steps("spiking", x, T)
+    steps = _steps("spiking", x, neuron, T)
     x = laid_out(x, Layout.of(len(x.shape), x.timesteps))
     fixed = None if held is None else _held(held, x, steps)
     start = None if state is None else _checked_state(state, x)
@@ -216,7 +225,7 @@ def norm_spiking(
     spikes before pooling are ever stored. Smooth neurons are not fused: use the separate
     operations. Raises as they do.
     """
-    steps = _steps("norm_spiking", x, T)
+    steps = _steps("norm_spiking", x, neuron, T)
     if neuron.smooth:
         raise ShapeError("norm_spiking: smooth spikes are for gradient checks of `spiking` only")
     if pool and (x.layout is not Layout.IMAGES or min(x.shape[-2:]) < 2):

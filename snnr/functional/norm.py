@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.errors import ShapeError
-from snnr.functional.arithmetic import converted, rows_of
+from snnr.errors import ArgumentError, ShapeError
 from snnr.kernels import Memory
 from snnr.layout import Layout
 from snnr.tensor import Buffer, Function, Tensor
+from snnr.tensor.checks import described, expect_tensors
+from snnr.tensor.shapes import converted, rows_of
 
 
 @dataclass
@@ -106,6 +107,12 @@ def checked_norm(
     ------
     ShapeError : channels, dtypes or the number of values do not fit.
     """
+    expect_tensors(name, x=x, scale=scale, shift=shift)
+    if not isinstance(statistics, RunningStatistics):
+        raise ArgumentError(
+            f"{name}: statistics is {described(statistics)}, expected "
+            "snnr.functional.RunningStatistics(mean, var)"
+        )
     channels = x.shape[-3] if x.layout is Layout.IMAGES else x.shape[-1]
     if not scale.shape == shift.shape == statistics.mean.shape == (channels,):
         raise ShapeError(

@@ -3,11 +3,14 @@
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from snnr.errors import ShapeError
-from snnr.functional.arithmetic import laid_out, rows_of
 from snnr.kernels import Memory
 from snnr.layout import Layout
 from snnr.tensor import Function, Tensor
+from snnr.tensor.checks import expect_tensors
+from snnr.tensor.shapes import laid_out, rows_of
 
 
 class Pool(Function):
@@ -72,7 +75,13 @@ def pooled(size: tuple[int, ...], window: int, stride: int) -> tuple[int, int]:
 
 
 def _check_pool(name: str, x: Tensor, size: int, stride: int | None) -> int:
+    expect_tensors(name, x=x)
     step = size if stride is None else stride
+    if not isinstance(size, int | np.integer) or not isinstance(step, int | np.integer):
+        raise ShapeError(
+            f"{name}: size (={size!r}) and stride (={stride!r}) must be whole numbers; windows are "
+            "square"
+        )
     if x.layout is not Layout.IMAGES:
         raise ShapeError(f"{name}: input {list(x.shape)} must be [T, N, C, H, W] or [N, C, H, W]")
     if not 1 <= size <= min(15, *x.shape[-2:]) or step < 1:
@@ -139,6 +148,7 @@ def flatten(x: Tensor) -> Tensor:
     ------
     ShapeError : there is nothing behind the batch axis.
     """
+    expect_tensors("flatten", x=x)
     if len(x.sample_shape) < 2:
         raise ShapeError(f"flatten: input {list(x.shape)} must be [T, N, ...] or static [N, ...]")
     return Flatten()(x)
@@ -172,6 +182,9 @@ def voting(x: Tensor, group: int = 10) -> Tensor:
     ------
     ShapeError : the last axis is not a multiple of `group`.
     """
+    expect_tensors("voting", x=x)
+    if not isinstance(group, int | np.integer):
+        raise ShapeError(f"voting: group (={group!r}) must be a whole number")
     if group < 1 or len(x.sample_shape) != 2 or x.shape[-1] % group:
         raise ShapeError(
             f"voting: input {list(x.shape)} must be [T, N, votes] or static [N, votes], the votes "

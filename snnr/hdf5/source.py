@@ -21,6 +21,7 @@ from snnr.hdf5 import chunks
 from snnr.hdf5.heaps import broken_heap, longest_text
 
 _MAX_TEXT = 1 << 26
+_MAX_TEXTS = 1 << 16  # of one dataset
 _MAX_CHUNK = 1 << 20  # entries
 _MAX_CHUNKS = 1 << 18
 _MAX_ATTRIBUTE = 1 << 16  # bytes of a list
@@ -61,7 +62,8 @@ class Source:
         self.error = error
         self._image = image
         self._own = own
-        self._longest: dict[str, int] = {}  # told lengths of texts, by place or name
+        self._longest: dict[str, int] = {}  # told lengths of attributes, by name
+        self._heaps_seen = False
 
     def fail(self, where: str, what: str) -> NoReturn:
         raise self.error(f"{self.path}: {printable(f'{where} {what}')}")
@@ -101,6 +103,14 @@ class Source:
             self.fail(where, f"is a {type(link).__name__}, links are not followed")
         with self.touching(where):
             return group[name]
+
+    def member(self, group: h5py.Group, name: str) -> Any:
+        """One of the members that `names` lists. Where a name is damaged it may be listed and yet
+        not be found, for the library looks for it by the order of names."""
+        found = self.child(group, name)
+        if found is None:
+            self.fail(_place(group, name), "is listed and is not there; go back to another copy")
+        return found
 
     def group(self, group: h5py.Group, name: str) -> h5py.Group:
         """A group that must be there."""
@@ -185,27 +195,46 @@ class Source:
             values: NDArray[Any] = np.asarray(found[()])
         return values
 
+    def is_text(self, group: h5py.Group, name: str) -> bool:
+        """Whether a dataset that must be there holds strings."""
+        found = self.dataset(group, name)
+        with self.touching(_place(group, name)):
+            return isinstance(found.id.get_type(), h5py.h5t.TypeStringID)
+
     def text(self, group: h5py.Group, name: str) -> str:
         """A string."""
+        value = self.texts(group, name, single=True).item()
+        if self.watch is not None:
+            self.watch(_place(group, name), value)
+        return str(value)
+
+    def texts(self, group: h5py.Group, name: str, single: bool = False) -> NDArray[np.object_]:
+        """Strings, in the shape that they have in the file.
+
+        single : only one that has no shape will do.
+        """
         found = self.dataset(group, name)
         where = _place(group, name)
         with self.touching(where):
             kind = found.id.get_type()
             size = kind.get_size()
-        if found.shape != () or not isinstance(kind, h5py.h5t.TypeStringID):
-            self.fail(where, "must be one string")
-        if size > _MAX_TEXT:
-            self.fail(where, f"has room for {size} bytes, more than allowed")
+        if (single and found.shape != ()) or not isinstance(kind, h5py.h5t.TypeStringID):
+            self.fail(where, "must be one string" if single else "must be text")
+        count = _product(found.shape)
+        if size > _MAX_TEXT or count > _MAX_TEXTS:
+            self.fail(where, f"has room for {count} texts of {size} bytes, more than allowed")
+        if not single and found.chunks:
+            self.fail(where, "is text in chunks, which is not read here")
         if kind.is_variable_str():
             self._check_text(where, found)
-        self.budget.take(size, where)
+        self.budget.take(count * size, where)
         with self.touching(where):
-            raw = found[()]
-            value = (raw if isinstance(raw, bytes) else str(raw).encode()).decode("utf-8")
-        self.budget.take(len(value), where)
-        if self.watch is not None:
-            self.watch(where, value)
-        return value
+            raw = np.asarray(found[()], object)
+            values = np.empty(raw.shape, object)
+            for place in np.ndindex(raw.shape):
+                one = raw[place]
+                values[place] = (one if isinstance(one, bytes) else str(one).encode()).decode()
+        return values
 
     def attribute_names(self, holder: h5py.HLObject) -> list[str]:
         """Names of the attributes of a group or dataset."""
@@ -282,7 +311,7 @@ class Source:
         if self._image is None:
             self.fail(where, "is a string of variable length, which is not read here")
         image = self._image
-        if not self._longest:
+        if not self._heaps_seen:
             with self.touching(where):
                 plan = self.file.id.get_create_plist()
                 sizes, before = plan.get_sizes(), plan.get_userblock()
@@ -291,18 +320,28 @@ class Source:
             broken = broken_heap(image, len(image))
             if broken is not None:
                 self.fail(where, f"is text, and the heap of texts at byte {broken} is damaged")
-        key = where if isinstance(what, h5py.Dataset) else what
-        if key not in self._longest:
-            if isinstance(what, str):
-                self._longest[key] = longest_text(image, what)
-            else:
-                with self.touching(where):
-                    place = what.id.get_offset()
-                if place is None or place + 4 > len(image):
-                    self.fail(where, "is text that is stored in an unusual way")
-                self._longest[key] = int.from_bytes(image[place : place + 4], "little")
-        if self._longest[key] > len(image):
-            self.fail(where, f"is text of {self._longest[key]} bytes, more than the file has")
+            self._heaps_seen = True
+        if isinstance(what, str):
+            if what not in self._longest:
+                self._longest[what] = longest_text(image, what)
+            longest = total = self._longest[what]
+        else:
+            longest, total = self._told(where, what, image)
+        if longest > len(image):
+            self.fail(where, f"is text of {longest} bytes, more than the file has")
+        self.budget.take(total, where)  # many may be the same one
+
+    def _told(self, where: str, texts: h5py.Dataset, image: bytes | mmap.mmap) -> tuple[int, int]:
+        """The greatest and the whole length that a dataset of texts declares: for each it has
+        length, heap and index, 16 bytes together."""
+        with self.touching(where):
+            place, count = texts.id.get_offset(), _product(texts.shape)
+        if count == 0:
+            return 0, 0
+        if place is None or place + 16 * count > len(image):
+            self.fail(where, "is text that is stored in an unusual way")
+        lengths = np.frombuffer(image[place : place + 16 * count], "<u4")[::4]
+        return int(lengths.max()), int(lengths.sum(dtype=np.int64))
 
 
 def _ends(values: NDArray[Any]) -> tuple[Any, ...]:

@@ -84,9 +84,16 @@ class Samples:
     ) -> "Samples":
         """Of sequences of spikes ``[M, T, ...]`` (see `Events`) and their labels.
 
-        classes : by default as many as the labels tell.
+        classes : by default as many as the labels tell, which then count from 0.
         """
-        known = 1 + max(int(np.max(labels, initial=-1)) for labels in (y_train, y_test))
+        labels = np.concatenate([np.ravel(y_train), np.ravel(y_test)])
+        low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, -1)
+        if classes is None and low > 0:
+            raise ConfigError(
+                f"{name}: labels run from {low} to {high} and none is 0, expected 0..{high - low}; "
+                f"subtract {low}, or give classes (={high + 1})"
+            )
+        known = 1 + high
         return cls(
             name, Events(x_train, device), y_train, Events(x_test, device), y_test,
             known if classes is None else classes,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 from snnr.kernels import threads
 from snnr.kernels.cache import cache_folder, cache_for
@@ -67,3 +68,14 @@ def jit(
 def cache_is_warm() -> bool:
     """True when kernels compiled from exactly these sources, for this CPU, already lie on disk."""
     return _FOLDER is not None and next(_FOLDER.glob("*/*/*.nbi"), None) is not None
+
+
+def is_compiling() -> bool:
+    """True while a thread of this process compiles a kernel, or takes one from the disk."""
+    if global_compiler_lock.is_locked():  # by this thread
+        return True
+    inner = global_compiler_lock._lock
+    if inner.acquire(blocking=False):
+        inner.release()
+        return False
+    return True

@@ -43,6 +43,18 @@ class Operations(Protocol):
     def scale(self, x: Memory, factor: float, out: Memory) -> None:
         """out = factor * x; out may be x."""
 
+    def subtract(self, a: Memory, b: Memory, out: Memory) -> None:
+        """out = a - b, all floats."""
+
+    def divide(self, a: Memory, b: Memory, out: Memory) -> None:
+        """out = a / b, all floats; by 0 it is infinite or NaN."""
+
+    def power(self, x: Memory, exponent: float, out: Memory) -> None:
+        """out = x ** exponent, floats; NaN where that is no real number."""
+
+    def sum_axes(self, x: Memory, out: Memory) -> None:
+        """out = sum of x over the axes that have length 1 in out; as many axes as x has."""
+
     def total(self, x: Memory, out: Memory) -> None:
         """out[()] = sum of all elements."""
 
@@ -51,6 +63,20 @@ class Operations(Protocol):
 
     def reorder(self, x: Memory, axes: tuple[int, ...], out: Memory) -> None:
         """out = x with its axes in another order, as `numpy.transpose`."""
+
+    def stretch(self, x: Memory, out: Memory) -> None:
+        """out = x, repeated along the axes that have length 1 in x; as many axes as x has."""
+
+    def window(
+        self, x: Memory, first: tuple[int, ...], step: tuple[int, ...], out: Memory,
+    ) -> None:  # fmt: skip
+        """out[i, j, ...] = x[first[0] + i*step[0], first[1] + j*step[1], ...]; a step may be
+        negative."""
+
+    def window_grad(
+        self, dy: Memory, first: tuple[int, ...], step: tuple[int, ...], dx: Memory,
+    ) -> None:  # fmt: skip
+        """dx = dy at the places that `window` takes, 0 elsewhere."""
 
     def mean_time(self, x: Memory, out: Memory) -> None:
         """out[M] = mean of x[T, M] over T: the sum in the dtype of out, divided by T."""
@@ -119,6 +145,26 @@ class Operations(Protocol):
         hints: Hints | None = None,
     ) -> None:  # fmt: skip
         """dw[kh, kw, C, O] from x[N, H, W, C] and dy[N, H', W', O]; or packed."""
+
+    # The same in groups: output channel o reads the input channels of its group alone, of which
+    # there are C/groups; groups divides C and O
+
+    def grouped_conv2d(
+        self, x: Memory, w: Memory, bias: Memory | None, stride: Pair, padding: Pair, groups: int,
+        out: Memory,
+    ) -> None:  # fmt: skip
+        """out[N, H', W', O] = x[N, H, W, C] * w[kh, kw, C/groups, O] + bias[O]; x float or
+        spikes."""
+
+    def grouped_conv2d_input_grad(
+        self, dy: Memory, w: Memory, stride: Pair, padding: Pair, groups: int, dx: Memory,
+    ) -> None:  # fmt: skip
+        """dx[N, H, W, C] from dy[N, H', W', O]."""
+
+    def grouped_conv2d_weight_grad(
+        self, x: Memory, dy: Memory, stride: Pair, padding: Pair, groups: int, dw: Memory,
+    ) -> None:  # fmt: skip
+        """dw[kh, kw, C/groups, O] from x[N, H, W, C] and dy[N, H', W', O]."""
 
     # Gradients of the surviving weights alone
 

@@ -5,6 +5,9 @@ A network is named by a text, as in ``snnr train --net TEXT``: one of the paper'
 a spec of layers ("32c3-bn-lif-mp2-fc256-lif-fc10-lif", see `snnr.models.spec`).
 """
 
+from typing import TYPE_CHECKING
+
+from snnr.errors import missing
 from snnr.models.build import DEFAULT_T, MAX_OUTPUTS, MAX_WEIGHTS, build
 from snnr.models.names import MODELS, base_name, canonical, make
 from snnr.models.paper import cifar10_conv, csnn, mnist_fc
@@ -27,3 +30,6 @@ __all__ = [
     "mnist_fc",
     "parse",
 ]
+
+if not TYPE_CHECKING:  # which would take any name for a good one
+    __getattr__ = missing(__name__, __all__)

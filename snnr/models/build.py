@@ -23,6 +23,7 @@ from snnr.nn import (
     Sequential,
     Voting,
 )
+from snnr.nn.arrays import generator
 
 Shape = tuple[int, int, int]
 
@@ -70,7 +71,7 @@ class _Builder:
         self.parts = parts
         self.shape = shape
         self.text = text
-        self.rng = np.random.default_rng(seed)
+        self.rng = generator(seed)
         self.keys = np.random.default_rng((seed, 1))
         self.weights = 0
         self.layers: list[Layer] = []

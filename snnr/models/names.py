@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, suggestion
 from snnr.models.build import DEFAULT_T, Shape, build
 from snnr.models.paper import cifar10_conv, csnn, mnist_fc
 from snnr.models.parts import SpecError, decimal
@@ -80,17 +80,25 @@ def _named(name: str) -> tuple[str | None, dict[str, Any]]:
     base = base.strip().lower()
     if base in MODELS:
         return base, _options(name, base, inside) if colon else {}
-    if colon or "-" not in name:
+    if colon or "-" not in name or base.replace("-", "_") in MODELS:
         try:
             parse(name)
         except SpecError as error:
             if error.start == 0 and error.what.find("no layer") >= 0:
                 raise ConfigError(
-                    f"unknown network {name!r}: expected one of {', '.join(MODELS)}, one of them "
-                    f"with options (csnn:channels=64), or a spec such as {EXAMPLE}"
+                    f"unknown network {name!r}{suggestion(base, MODELS)}: expected one of "
+                    f"{', '.join(MODELS)}, one of them with options (csnn:channels=64), or a spec "
+                    f"such as {EXAMPLE}{_lacking(base)}"
                 ) from None
             raise
     return None, {}
+
+
+def _lacking(name: str) -> str:
+    """What a network that others have needs, and this version has not."""
+    if any(part in name for part in ("resnet", "densenet", "mobilenet", "former", "unet")):
+        return "; this version has chains of layers, without shortcuts and attention"
+    return ""
 
 
 def _options(name: str, base: str, inside: str) -> dict[str, Any]:
@@ -109,9 +117,10 @@ def _options(name: str, base: str, inside: str) -> dict[str, Any]:
         if not equals or key not in known or key in given:
             listed = ", ".join(f"{k} (default {v})" for k, v in known.items())
             wrong = f"{key} is given twice" if key in given else f"{pair.strip()!r} is no option"
+            meant = "" if key in given else suggestion(key, known)
             raise SpecError(
                 name, place, place + len(pair.strip()),
-                f"{wrong} of {base}; expected {listed}, as in {base}:{next(iter(known))}=64",
+                f"{wrong} of {base}{meant}; expected {listed}, as in {base}:{next(iter(known))}=64",
             )  # fmt: skip
         whole = isinstance(known[key], int)
         if not re.fullmatch(r"\d{1,6}" if whole else r"\d*\.?\d{1,17}", value, re.ASCII):

@@ -16,13 +16,12 @@ vote10     each class is the mean of 10 outputs
 No layer has a bias. Capitals and small letters are the same.
 """
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, suggestion
 from snnr.models.parts import Part, SpecError
 from snnr.nn import IF, LIF
 from snnr.surrogate import FACTORIES
@@ -37,6 +36,11 @@ GRAMMAR = (
     "64c3 (convolution; 64c5s2p0 with stride and padding), bn, lif, if, mp2, ap2, fc256, dp, dp0.3 "
     "or vote10"
 )
+#: how others call layers
+_ELSEWHERE = {
+    "batchnorm": "bn", "dropout": "dp", "maxpool": "mp2", "avgpool": "ap2", "vot": "vote10",
+    "relu": "lif", "plif": "lif", "linear": "fc256", "dense": "fc256", "conv": "64c3",
+}  # fmt: skip
 _NUMBER = r"\d+"
 _DECIMAL = r"\d{0,9}\.?\d{1,17}"
 _NEURONS: dict[str, type[IF]] = {"lif": LIF, "if": IF}
@@ -94,8 +98,10 @@ def _part(text: str, start: int, token: str) -> Part:
 
 
 def _meant(word: str) -> str:
-    close = difflib.get_close_matches(word, ("bn", "lif", "if", "mp2", "ap2", "dp", "vote10"), 1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    for start, meant in _ELSEWHERE.items():
+        if word.startswith(start):
+            return f" (did you mean {meant}?)"
+    return suggestion(word, ("bn", "lif", "if", "mp2", "ap2", "dp", "vote10"))
 
 
 Complain = Callable[[str], SpecError]
@@ -153,8 +159,8 @@ def _neuron(match: "re.Match[str]", complain: Complain) -> Made:
         key, equals, value = (word.strip() for word in pair.partition("="))
         if not equals or key not in known or key in given:
             raise complain(
-                f"{match['kind']} does not take {pair.strip()!r}; expected each of "
-                f"{', '.join(known)} at most once, as in lif(tau=1.5,v_threshold=0.8)"
+                f"{match['kind']} does not take {pair.strip()!r}{suggestion(key, known)}; expected "
+                f"each of {', '.join(known)} at most once, as in lif(tau=1.5,v_threshold=0.8)"
             )
         given[key] = _setting(key, value, known[key].default, complain)
     try:
@@ -174,7 +180,8 @@ def _setting(key: str, value: str, default: Any, complain: Complain) -> Any:
         return value == "yes"
     if isinstance(default, str):
         if value not in FACTORIES:
-            raise complain(f"{key} (={value!r}) must be one of {', '.join(FACTORIES)}")
+            meant = suggestion(value, FACTORIES)
+            raise complain(f"{key} (={value!r}) must be one of {', '.join(FACTORIES)}{meant}")
         return value
     if key == "v_reset" and value == "none":
         return None

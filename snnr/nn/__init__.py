@@ -1,8 +1,14 @@
 """Layers: arrays and shapes. The mathematics is in `snnr.functional`."""
 
-from snnr.nn.arrays import EMPTY, Spec, constant, uniform
+from typing import TYPE_CHECKING
+
+from snnr.errors import missing
+from snnr.nn import init
+from snnr.nn.arrays import EMPTY, Spec
 from snnr.nn.base import Layer
 from snnr.nn.dropout import Dropout
+from snnr.nn.init import constant
+from snnr.nn.init import default as uniform
 from snnr.nn.neuron import IF, LIF
 from snnr.nn.norm import BatchNorm, BatchNorm1d, BatchNorm2d
 from snnr.nn.registry import LAYERS, build, describe, register
@@ -33,7 +39,32 @@ __all__ = [
     "build",
     "constant",
     "describe",
+    "init",
     "register",
     "stages",
     "uniform",
 ]
+
+#: names that people know from other libraries -> what does that here
+_ELSEWHERE = {
+    "Module": "Layer",
+    "ModuleList": "a list of layers, as an attribute of a Layer",
+    "Parameter": "snnr.Parameter",
+    "functional": "snnr.functional",
+    "ReLU": "LIF: neurons are the nonlinearity",
+    "Leaky": "LIF",
+    "LIFNode": "LIF",
+    "IFNode": "IF",
+    "ParametricLIFNode": "LIF, whose tau is fixed",
+    "LIFCell": "LIF",
+    "CrossEntropyLoss": "snnr.functional.cross_entropy",
+    "MSELoss": "snnr.functional.mse_loss",
+    "Dropout2d": "Dropout",
+    "Conv1d": "Conv2d with kernel_size=(1, k)",
+    "BatchNorm3d": "BatchNorm2d",
+    "LayerNorm": "BatchNorm1d",
+    "Softmax": "snnr.functional.cross_entropy, which has it inside",
+}
+
+if not TYPE_CHECKING:  # which would take any name for a good one
+    __getattr__ = missing(__name__, __all__, _ELSEWHERE)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnr.errors import ConfigError
 from snnr.layout import Layout
 from snnr.tensor import Buffer, Parameter, Stored
 
@@ -60,17 +61,19 @@ class Spec:
         return made
 
 
-def uniform(fan_in: int) -> Initial:
-    """Uniform in ±1/sqrt(fan_in), PyTorch's default for Linear and Conv."""
-    bound = 1.0 / math.sqrt(fan_in)
-    return lambda shape, rng: rng.uniform(-bound, bound, shape).astype(np.float32)
-
-
-def constant(value: float) -> Initial:
-    """One value everywhere."""
-    return lambda shape, rng: np.full(shape, value, np.float32)
-
-
 def generator(rng: Seed) -> np.random.Generator:
-    """A seed, or an existing generator."""
-    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    """A seed, or an existing generator.
+
+    Raises
+    ------
+    ConfigError : it is neither.
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    whole = isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0
+    if not (rng is None or whole):
+        raise ConfigError(
+            f"rng (={rng!r}) must be a seed (a whole number, at least 0), a "
+            "numpy.random.Generator, or None"
+        )
+    return np.random.default_rng(rng)

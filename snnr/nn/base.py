@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, UnknownName
 from snnr.kernels import resolve
 from snnr.nn.arrays import Seed, Shape, Spec, _Empty, generator
+from snnr.nn.names import ELSEWHERE
 from snnr.nn.watching import Hook, Watch, watches_of, watching
 from snnr.tensor import Buffer, Parameter, Stored, Tensor
+from snnr.tensor.checks import expect_tensors
 
 
 class Layer(ABC):
@@ -41,6 +43,8 @@ class Layer(ABC):
         cls.launches_alike = launches_alike
 
     def __call__(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            expect_tensors(self.name or self.kind, x=x)
         watches = watches_of(self)
         if not watches:
             return self.forward(x)
@@ -223,6 +227,9 @@ class Layer(ABC):
         return self.watched(
             lambda layer, _, out: observer(layer.name, out), lambda x: observer("", x), spikes
         )
+
+    def __getattr__(self, name: str) -> Any:
+        raise UnknownName(self.kind, name, lambda: [*dir(type(self)), *vars(self)], ELSEWHERE)
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{key}={value!r}" for key, value in self.settings().items())

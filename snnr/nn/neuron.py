@@ -7,7 +7,7 @@ from snnr.errors import ConfigError
 from snnr.functional import Neuron
 from snnr.nn.arrays import Shape
 from snnr.nn.base import Layer
-from snnr.nn.checks import number, steps
+from snnr.nn.checks import flag, number, steps
 from snnr.surrogate import Surrogate
 from snnr.surrogate import get as get_surrogate
 from snnr.tensor import Tensor
@@ -48,9 +48,9 @@ class IF(Layer, launches_alike=True):
         self.v_threshold = v_threshold
         self.v_reset = v_reset
         self.surrogate = get_surrogate(surrogate)
-        self.detach_reset = detach_reset
+        self.detach_reset = flag(self.kind, "detach_reset", detach_reset)
         self.T = steps(self.kind, T)
-        self.smooth = smooth
+        self.smooth = flag(self.kind, "smooth", smooth)
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -109,7 +109,7 @@ class LIF(IF, launches_alike=True):
             raise ConfigError(f"LIF: tau (={tau}) must be greater than 1; without leak use IF")
         super().__init__(v_threshold, v_reset, surrogate, detach_reset, T, smooth)
         self.tau = tau
-        self.decay_input = decay_input
+        self.decay_input = flag(self.kind, "decay_input", decay_input)
 
     def neuron(self) -> Neuron:
         return F.lif_neuron(tau=self.tau, decay_input=self.decay_input, **self._common())

@@ -5,9 +5,10 @@ from typing import Any
 from snnr import functional as F
 from snnr.errors import ConfigError, ShapeError
 from snnr.layout import Layout
-from snnr.nn.arrays import Seed, Shape, Spec, _Empty, constant
+from snnr.nn.arrays import Seed, Shape, Spec, _Empty
 from snnr.nn.base import Layer
 from snnr.nn.checks import number, whole
+from snnr.nn.init import ones, zeros
 from snnr.tensor import Buffer, Parameter, Tensor
 
 
@@ -44,7 +45,7 @@ class BatchNorm(Layer):
     def declare(cls, **settings: Any) -> dict[str, Spec]:
         count = settings["num_features"]
         whole(cls.__name__, num_features=count)
-        plain, zero, one = Layout.PLAIN, constant(0), constant(1)
+        plain, zero, one = Layout.PLAIN, zeros(), ones()
         return {
             "scale": Spec("scale", (count,), plain, one),
             "shift": Spec("shift", (count,), plain, zero),

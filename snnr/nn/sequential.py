@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snnr import functional as F
-from snnr.errors import ConfigError, ShapeError
+from snnr.errors import ArgumentError, ConfigError, ShapeError
 from snnr.nn.arrays import Shape
 from snnr.nn.base import Layer
 from snnr.nn.checks import steps
@@ -17,6 +17,7 @@ from snnr.nn.stages import Stage, grouped
 from snnr.nn.watching import watches_of
 from snnr.nn.weights import Linear
 from snnr.tensor import Tensor
+from snnr.tensor.checks import described
 
 
 class Sequential(Layer, launches_alike=True):
@@ -41,7 +42,9 @@ class Sequential(Layer, launches_alike=True):
             raise ConfigError("Sequential: give at least one layer")
         for layer in layers:
             if not isinstance(layer, Layer):
-                raise ConfigError(f"Sequential: {layer!r} is no layer (snnr.nn.Layer)")
+                raise ConfigError(
+                    f"Sequential: {described(layer)} is no layer (snnr.nn.Layer); {_remedy(layer)}"
+                )
         self.in_order = list(layers)
         self.T = T = steps("Sequential", T)
         self._stages = grouped(self.in_order)
@@ -86,6 +89,11 @@ class Sequential(Layer, launches_alike=True):
         """Run the network on a Tensor, or on an array taken as a static input ``[N, ...]``."""
         if not isinstance(x, Tensor):
             array = np.asarray(x)
+            if array.dtype.kind not in "fiu":
+                raise ArgumentError(
+                    f"the network got {described(x)}, expected a snnr.Tensor or an array of "
+                    "numbers [N, ...]"
+                )
             if array.dtype == np.uint8:
                 raise ShapeError(
                     "the network got a uint8 array: normalise images to float32 first, or wrap "
@@ -122,6 +130,15 @@ class Sequential(Layer, launches_alike=True):
     def __repr__(self) -> str:
         inside = ",\n  ".join(repr(layer).replace("\n", "\n  ") for layer in self.in_order)
         return f"Sequential(\n  {inside},\n  T={self.T})"
+
+
+def _remedy(thing: Any) -> str:
+    """How it becomes a layer of a sequence."""
+    if isinstance(thing, list | tuple):
+        return "pass the layers one by one: Sequential(*layers)"
+    if isinstance(thing, type):
+        return f"make one: {thing.__name__}(...)"
+    return "wrap what it does in a subclass of snnr.nn.Layer"
 
 
 def _fused(stage: Stage, layer: Layer, x: Tensor, apart: bool) -> tuple[Tensor, int] | None:

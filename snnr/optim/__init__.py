@@ -1,5 +1,8 @@
 """Optimizers, one file per method; each is selectable by name from the command line."""
 
+from typing import TYPE_CHECKING
+
+from snnr.errors import missing
 from snnr.optim.adam import Adam
 from snnr.optim.base import Optimizer
 from snnr.optim.deep_r import DeepR, DeepRSettings
@@ -41,3 +44,15 @@ __all__ = [
     "State",
     "Steered",
 ]
+
+#: names that people know from other libraries -> what does that here
+_ELSEWHERE = {
+    "SGD": "Adam (method 'dense'), or GradR and the others that prune",
+    "AdamW": "Adam",
+    "lr_scheduler": "snnr.Trainer(schedule=...)",
+    "GradualMagnitude": "Magnitude",
+    "Dense": "Adam",
+}
+
+if not TYPE_CHECKING:  # which would take any name for a good one
+    __getattr__ = missing(__name__, __all__, _ELSEWHERE)

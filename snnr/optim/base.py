@@ -11,11 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr import kernels
-from snnr.errors import ConfigError, ShapeError
+from snnr.errors import ConfigError, ShapeError, UnknownName
 from snnr.kernels import Memory
 from snnr.optim.settings import AdamSettings
 from snnr.optim.state import Kept, State
-from snnr.tensor import Parameter
+from snnr.tensor import Parameter, Tensor
+from snnr.tensor.checks import described
+
+#: names that people know from other libraries -> what does that here
+_ELSEWHERE = {
+    "param_groups": "optimizer.lr and the other settings, and optimizer.params",
+    "state_dict": "snnr.save(path, network, optimizer)",
+    "load_state_dict": "snnr.load(path).optimizer",
+    "add_param_group": "a second optimizer",
+    "learning_rate": "optimizer.lr",
+}
 
 
 class Optimizer(ABC):
@@ -68,14 +78,18 @@ class Optimizer(ABC):
         cls.launches_alike = launches_alike
 
     def __init__(self, params: Iterable[Parameter], settings: AdamSettings) -> None:
-        if isinstance(params, Parameter) or not isinstance(params, Iterable):
-            raise ConfigError(f"params (={params!r}) must be a list: pass net.parameters()")
+        network = callable(params) or hasattr(params, "parameters")
+        if network or isinstance(params, Tensor) or not isinstance(params, Iterable):
+            raise ConfigError(
+                f"params ({described(params)}) must be a list of parameters: pass "
+                "net.parameters()"
+            )
         self.params = list(params)
         if not self.params:
             raise ConfigError("an optimizer needs at least one parameter: pass net.parameters()")
         for p in self.params:
             if not isinstance(p, Parameter):
-                raise ConfigError(f"{p!r} is no Parameter: pass net.parameters()")
+                raise ConfigError(f"{described(p)} is no Parameter: pass net.parameters()")
         if len(set(map(id, self.params))) != len(self.params):
             raise ConfigError("an optimizer got one parameter twice: pass net.parameters() once")
         for name, value in settings.as_dict().items():
@@ -126,6 +140,10 @@ class Optimizer(ABC):
     def settings(self) -> AdamSettings:
         """The settings as they are now."""
         return self.SETTINGS(**{name: getattr(self, name) for name in self.setting_names()})
+
+    def __getattr__(self, name: str) -> Any:
+        kind = type(self)
+        raise UnknownName(kind.__name__, name, lambda: [*dir(kind), *vars(self)], _ELSEWHERE)
 
     @classmethod
     def setting_names(cls) -> list[str]:

@@ -36,7 +36,8 @@ def target_setting() -> Any:
     """The setting of methods that can be steered to a connectivity."""
     return setting(
         0.0,
-        "Share of connections at the end; 0, where a method may be free: whatever is left.",
+        "Share of connections at the end, 0.05 for 5 %; 0, where a method may be free: whatever is "
+        "left.",
         least=0, most=1, option=True,
     )  # fmt: skip
 
@@ -132,11 +133,17 @@ class GradRSettings(AdamSettings):
     """Grad R (Chen et al., IJCAI 2021)."""
 
     prior: float = setting(
-        1e-3, "Strength of the sparse prior; larger prunes more.", least=0, most=1e15, option=True
-    )
+        1e-3,
+        "How hard the prior pushes connections away in every step; larger prunes more. After 12 "
+        "epochs of MNIST 1e-3 leaves 63 % of them, 5e-2 5 %.",
+        least=0, most=1e15, option=True,
+    )  # fmt: skip
     sparsity: float = setting(
-        0.95, "Share of connections that the prior expects to go.", least=0.5, below=1, option=True
-    )
+        0.95,
+        "How far it pushes them: p, the share that the prior expects to go. Not the share that "
+        "does: see --target-connectivity.",
+        least=0.5, below=1, option=True,
+    )  # fmt: skip
     form: str = setting("adam", "Form of the update.", choices=("adam", "sgd"))
     target_connectivity: float = target_setting()
 

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from snnr.checkpoint import SparseWeight
 from snnr.errors import ConfigError, ShapeError
 from snnr.functional import Neuron
+from snnr.models import MAX_OUTPUTS
 from snnr.nn import IF, AvgPool2d, MaxPool2d, Voting
+from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, whole
 from snnr.sparse.source import NORMS, PLAIN, WEIGHTS, Described, Entry, made
 
 Float = NDArray[np.float32]
@@ -179,7 +181,7 @@ def form_of(described: Described, input_shape: Shape) -> Form:
     Raises
     ------
     ShapeError : a layer does not take what comes to it.
-    ConfigError : a layer cannot be compiled.
+    ConfigError : a layer cannot be compiled, or has more numbers than a network of a spec may.
     """
     stages = []
     shape = input_shape
@@ -187,6 +189,12 @@ def form_of(described: Described, input_shape: Shape) -> Form:
         stage = _stage(group, shape)
         stages.append(stage)
         shape = stage.output_shape
+        most = max(map(math.prod, (stage.input_shape, stage.current_shape, shape)))
+        if most > MAX_OUTPUTS:
+            raise ConfigError(
+                f"{stage.layers[-1]} has {most:,} numbers per image and time step, at most "
+                f"{MAX_OUTPUTS:,} are allowed; give a smaller input_shape than {list(input_shape)}"
+            )
     neurons = [stage for stage in stages if stage.neuron is not None]
     if not neurons:
         raise ConfigError(
@@ -252,14 +260,29 @@ def _weight(entry: Entry, shape: Shape) -> tuple[Weight, Shape]:
             )
         return Weight(data, indices, indptr, stored.shape), (stored.shape[0],)
     stride, padding = settings.get("stride", 1), settings.get("padding", 0)
-    outputs, inputs, taps, _ = stored.shape
+    outputs, inputs, taps, across = stored.shape
+    if taps != across or not isinstance(stride, int) or not isinstance(padding, int):
+        raise entry.refuse(
+            f"its kernel ({taps} by {across}), stride (={stride}) and padding (={padding}) must be "
+            "square; run the dense network instead"
+        )
+    groups = settings.get("groups", 1)
+    whole(entry.name, most=MAX_STRIDE, stride=stride)
+    whole(entry.name, least=0, most=MAX_PADDING, padding=padding)
+    if groups != 1 and outputs % whole(entry.name, groups=groups):
+        raise entry.refuse(f"groups (={groups}) do not divide its {outputs} channels")
+    if groups > 1:
+        # columns of the group's own channels become columns of all of them
+        rows = np.repeat(np.arange(outputs), np.diff(indptr))
+        indices = indices + rows // (outputs // groups) * (inputs * taps * taps)
+        inputs *= groups
     if len(shape) != 3 or shape[0] != inputs:
         raise ShapeError(f"{entry.name} takes samples of [{inputs}, H, W], not {list(shape)}")
     size = [(side + 2 * padding - taps) // stride + 1 for side in shape[1:]]
     if min(shape[1:]) + 2 * padding < taps:
         raise ShapeError(f"{entry.name} is larger than the padded image, {list(shape)}")
-    weight = Weight(data, indices, indptr, stored.shape, stride, padding)
-    return weight, (outputs, *size)
+    dense = (outputs, inputs, taps, taps)
+    return Weight(data, indices, indptr, dense, stride, padding), (outputs, *size)
 
 
 def _fold(entry: Entry, shape: Shape, parts: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ MAX_RUNS = 10_000
 
 #: settings that change where a run happens, and not what comes out
 _PLACES = ("data_dir", "device", "threads", "recipe")
+#: settings that older runs do not have
+_LATER = ("limit_test",)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,13 @@ def run_name(config: Mapping[str, Any]) -> str:
 
 def digest(config: Mapping[str, Any]) -> str:
     """Eight hexadecimal digits of the settings that shape a result."""
-    return _hashed({key: value for key, value in config.items() if key not in _PLACES})
+    return _hashed({k: v for k, v in config.items() if k not in _PLACES and _counts(k, v)})
+
+
+def _counts(key: str, value: Any) -> bool:
+    """Whether a setting is part of a name. One that came later is where it is set: the names of
+    older runs stay."""
+    return key not in _LATER or value is not None
 
 
 def _hashed(value: Any) -> str:
@@ -121,6 +129,9 @@ def default_folder(runs: Sequence[Planned]) -> Path:
     prior, method or seed goes into the same folder."""
     free = {"method", "seed", *method_options(), *_PLACES}
     free |= {key for run in runs for key in run.settings.optimizer.as_dict()}
-    works = {_hashed({k: v for k, v in run.config.items() if k not in free}) for run in runs}
+    works = {
+        _hashed({k: v for k, v in run.config.items() if k not in free and _counts(k, v)})
+        for run in runs
+    }
     dataset = Path(runs[0].settings.dataset)
     return Path("sweeps") / f"{dataset.stem}-{_hashed(sorted(works))}"

@@ -19,6 +19,7 @@ from snnr.checkpoint import CHECKPOINT, load_record
 from snnr.errors import ConfigError, Interrupted, SnnrError
 from snnr.sweep.grid import digest, run_name
 from snnr.sweep.job import execute
+from snnr.training.folder import REACH
 from snnr.training.settings import METHODS, RunSettings, run_settings, takes
 
 #: setting -> what is tried: least, most, and whether by its logarithm
@@ -28,7 +29,7 @@ SPACES: dict[str, tuple[float, float, bool]] = {
     "sparsity": (0.6, 0.99, False),
 }
 #: a run that ends at more than this times the connectivity asked for has missed it
-SLACK = 1.1
+SLACK = REACH
 _HEARTBEAT = 60  # seconds; a process that is silent for twice as long is dead
 
 #: receives the name of a run and what happened in it
@@ -122,8 +123,7 @@ class Search:
         SnnrError : the storage cannot be used.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        with self._quietly():
-            study = self._study()
+        with self._quietly(), self._study() as study:
             while self._made(study) < trials:
                 # numbers of its own for every trial, whichever process makes it
                 seed = int(_hashed(f"{self.name} {len(study.get_trials(deepcopy=False))}"), 16)
@@ -133,28 +133,36 @@ class Search:
 
     def trials(self) -> list[Trial]:
         """What was tried so far."""
-        with self._quietly():
-            return self._told(self._study())
+        with self._quietly(), self._study() as study:
+            return self._told(study)
 
-    def _study(self) -> Any:
+    @contextlib.contextmanager
+    def _study(self) -> Iterator[Any]:
+        """The study, and none of the storage's connections afterwards."""
         optuna = self._optuna
         pruner: Any = optuna.pruners.NopPruner()
         if self._prune:
             pruner = optuna.pruners.MedianPruner(5, n_warmup_steps=max(1, self._epochs // 3))
+        storage: Any = None
         try:
             storage = optuna.storages.RDBStorage(
                 self.storage,
                 heartbeat_interval=_HEARTBEAT,
                 heartbeat_stale_trial_callback=(optuna.storages.RetryHeartbeatStaleTrialCallback()),
             )
-            return optuna.create_study(
+            study = optuna.create_study(
                 storage=storage, study_name=self.name, direction="maximize", pruner=pruner,
                 load_if_exists=True,
             )  # fmt: skip
         except Exception as error:  # whatever the database's driver raises
+            _disposed(storage)
             raise SnnrError(
                 f"the storage {self.storage} cannot be used ({type(error).__name__}: {error})"
             ) from error
+        try:
+            yield study
+        finally:
+            _disposed(storage)
 
     def _made(self, study: Any) -> int:
         """Trials that count: not those that a later one goes on with."""
@@ -228,6 +236,12 @@ class Search:
                 yield
         finally:
             log.set_verbosity(before)
+
+
+def _disposed(storage: Any) -> None:
+    if storage is not None:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _hashed(text: str) -> str:

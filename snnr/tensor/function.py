@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from snnr import kernels
-from snnr.errors import DeviceError, TapeError
+from snnr.errors import ArgumentError, DeviceError, TapeError
 from snnr.kernels import Backend, Memory
 from snnr.layout import Layout
+from snnr.tensor.checks import expect_tensors
 from snnr.tensor.tensor import Tensor, is_recording
 
 
@@ -50,6 +51,7 @@ class Function(ABC):
 
         Raises
         ------
+        ArgumentError : an input is no Tensor, or there is none.
         DeviceError : the tensors lie on different devices.
         TapeError : the instance was called before.
         """
@@ -59,6 +61,10 @@ class Function(ABC):
             )
         self._used = True
         present = [t for t in inputs if t is not None]
+        if not all(isinstance(tensor, Tensor) for tensor in present):
+            expect_tensors(type(self).__name__, **{f"input {i}": t for i, t in enumerate(present)})
+        if not present:
+            raise ArgumentError(f"{type(self).__name__} needs at least one input tensor, got none")
         device = present[0].device
         for tensor in present:
             if tensor.device != device:

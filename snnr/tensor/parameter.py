@@ -126,6 +126,13 @@ class Parameter(Stored):
 
     @property
     def data(self) -> NDArray[Any]:
+        """A host array that shares the memory, of the public shape; what is written into it, the
+        optimizer believes at its next step.
+
+        Raises
+        ------
+        DeviceError : the memory is on a device; use `numpy` and `assign`.
+        """
         self.exposed = True
         return super().data
 

@@ -1,5 +1,6 @@
-"""Tensor and the backward pass over the tape; no_grad."""
+"""Tensor; no_grad."""
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnr import kernels
-from snnr.errors import DeviceError, ShapeError, TapeError
+from snnr.errors import ArgumentError, DeviceError, ShapeError, TapeError, UnknownName
 from snnr.kernels import Backend, Memory, Packed
 from snnr.layout import Layout
+from snnr.tensor.names import ELSEWHERE
+from snnr.tensor.tape import propagate
 
 if TYPE_CHECKING:
     from snnr.tensor.function import Function
@@ -75,6 +78,9 @@ class Tensor:
         device: str = "cpu",
     ) -> None:
         array = _checked(data)
+        whole = isinstance(timesteps, int | np.integer) and not isinstance(timesteps, bool)
+        if timesteps is not None and not whole:
+            raise ArgumentError(f"timesteps (={timesteps!r}) must be a whole number or None")
         if timesteps is not None and (array.ndim < 2 or array.shape[0] != timesteps):
             raise ShapeError(
                 f"a sequence of {timesteps} time steps needs shape [T, N, ...] with T={timesteps}, "
@@ -124,7 +130,13 @@ class Tensor:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Of the elements; uint8 are spikes."""
         return np.dtype(self.memory.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.memory.shape)
 
     @property
     def size(self) -> int:
@@ -222,6 +234,114 @@ class Tensor:
             raise ShapeError(f"item() needs one element, this tensor has shape {list(self.shape)}")
         return float(self.backend.copy_out(self.memory).item())
 
+    def __float__(self) -> float:
+        return self.item()
+
+    def __format__(self, form: str) -> str:
+        return format(self.item(), form) if form else repr(self)
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ArgumentError(
+                f"{self!r} has more than one element and is neither true nor false; ask its "
+                "values, e.g. x.numpy().any(), or compare with None: `x is None`"
+            )
+        return self.item() != 0
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise ArgumentError(f"{self!r} has no axis and so no length; its value is x.item()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        return iter([self[i] for i in range(len(self))])
+
+    def __getattr__(self, name: str) -> Any:
+        raise UnknownName(type(self).__name__, name, lambda: dir(type(self)), ELSEWHERE)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **others: Any) -> Any:
+        """A NumPy number on the left of an operator is a number like any other."""
+        apply = _OPERATORS.get(ufunc.__name__)
+        if apply is None or method != "__call__" or len(inputs) != 2 or others:
+            raise ArgumentError(
+                f"np.{ufunc.__name__} of {self!r}: NumPy computes on arrays, off the tape; give it "
+                "x.numpy(), or stay on the tape with + - * / **, sum, mean and snnr.functional"
+            )
+        left, right = (one.item() if isinstance(one, np.generic) else one for one in inputs)
+        if isinstance(left, Tensor):
+            return apply(left, right)
+        return getattr(right, f"__r{apply.__name__.strip('_')}__")(left)
+
+    # On the tape; see `snnr.tensor.operators` for what they mean
+
+    def __add__(self, other: "Tensor | float") -> "Tensor":
+        return _on_tape().add(self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: "Tensor | float") -> "Tensor":
+        return _on_tape().subtract(self, other)
+
+    def __rsub__(self, other: float) -> "Tensor":
+        return _on_tape().subtract_from(self, other)
+
+    def __mul__(self, other: "Tensor | float") -> "Tensor":
+        return _on_tape().multiply(self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: "Tensor | float") -> "Tensor":
+        return _on_tape().divide(self, other)
+
+    def __rtruediv__(self, other: float) -> "Tensor":
+        return _on_tape().divide_into(self, other)
+
+    def __pow__(self, exponent: float) -> "Tensor":
+        return _on_tape().power(self, exponent)
+
+    def __neg__(self) -> "Tensor":
+        return _on_tape().multiply(self, -1.0)
+
+    def __matmul__(self, other: Any) -> "Tensor":
+        raise ArgumentError(
+            f"@ of {self!r}: there is no product of matrices by operator; "
+            "snnr.functional.linear(x, weight) is x @ weight.T"
+        )
+
+    def __getitem__(self, key: Any) -> "Tensor":
+        """A part, by whole numbers, slices, ``...`` and None, as NumPy indexes the public shape.
+
+        A whole number on the time axis gives one time step, a static tensor; a slice of it stays a
+        sequence.
+
+        Raises
+        ------
+        ShapeError : an index is out of range (an IndexError too).
+        ArgumentError : the index is an array or something else.
+        """
+        return _on_tape().taken(self, key)
+
+    def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> "Tensor":
+        """Sum over axes of the public shape (None: all), of spikes a float.
+
+        Over the time axis, axis 0 of a sequence, the result is static; with `keepdims` it is a
+        sequence of one step.
+
+        Raises
+        ------
+        ShapeError : there is no such axis.
+        """
+        return _on_tape().sum_of(self, axis, keepdims)
+
+    def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> "Tensor":
+        """Mean over axes, as `sum`; of spikes over axis 0 of a sequence, the firing rate.
+
+        Raises
+        ------
+        ShapeError : there is no such axis, or nothing along it.
+        """
+        return _on_tape().mean_of(self, axis, keepdims)
+
     def detach(self) -> "Tensor":
         """The same memory, cut off the tape."""
         return Tensor.from_memory(
@@ -269,31 +389,31 @@ class Tensor:
             self.backend.fill(start, 1)
         else:
             start = self._as_gradient(grad)
-        if self.node is None:
-            _collect(self, start)
-            return
-        pending: dict[Function, Memory] = {self.node: start}
-        for node in _reversed_order(self.node):
-            received = pending.pop(node, None)
-            inputs = node.release()
-            if received is None:
-                continue
-            for tensor, part in zip(inputs, node.backward(received), strict=True):
-                if tensor is None or part is None or not tensor.requires_grad:
-                    continue
-                part = _fitting(node, tensor, part)
-                if tensor.node is None:
-                    _collect(tensor, part)
-                elif tensor.node in pending:
-                    tensor.backend.accumulate(part, pending[tensor.node])
-                else:
-                    pending[tensor.node] = part
-            node.clear()
+        propagate(self, start)
+
+
+#: NumPy's operators by the name of their ufunc
+_OPERATORS = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
+    "divide": operator.truediv, "power": operator.pow,
+}  # fmt: skip
+
+
+def _on_tape() -> Any:
+    """The operators, which are made of tensors."""
+    from snnr.tensor import operators
+
+    return operators
 
 
 def _checked(data: ArrayLike) -> NDArray[Any]:
     """The array, refused unless it is float32, float64 or spikes."""
-    array = np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ArgumentError(
+            f"a tensor is made of an array or of lists of equal lengths: {error}"
+        ) from None
     if array.dtype == np.uint8:
         largest = int(array.max(initial=0))
         if largest > 1:
@@ -307,54 +427,3 @@ def _checked(data: ArrayLike) -> NDArray[Any]:
             "convert with .astype(np.float32)"
         )
     return array
-
-
-def _collect(leaf: Tensor, part: Memory) -> None:
-    """Add to a leaf's gradient, which nobody else holds; spikes, being 0 or 1, collect none."""
-    if leaf.dtype == np.uint8:
-        return
-    total = leaf.grad_memory
-    if total is None:
-        leaf.grad_memory = part
-    elif isinstance(part, Packed) and isinstance(total, Packed) and part.pattern is total.pattern:
-        leaf.backend.accumulate(part.values, total.values)
-    else:
-        leaf.grad_memory = part
-        part = leaf.whole_gradient()
-        leaf.grad_memory = total
-        leaf.backend.accumulate(part, leaf.whole_gradient())
-
-
-def _fitting(node: "Function", tensor: Tensor, part: Memory) -> Memory:
-    """The gradient in the tensor's float dtype, in memory that nobody else holds."""
-    if tuple(part.shape) != tuple(tensor.memory.shape):
-        raise ShapeError(
-            f"{type(node).__name__}.backward returned a gradient of shape {list(part.shape)} for "
-            f"an input whose memory has shape {list(tensor.memory.shape)}"
-        )
-    if node.owned and part.dtype == tensor.float_dtype:
-        return part
-    copy = tensor.backend.empty(part.shape, tensor.float_dtype)
-    tensor.backend.copy(part, copy)
-    return copy
-
-
-def _reversed_order(root: "Function") -> Iterator["Function"]:
-    """Nodes from the root towards the leaves, each after all nodes that use it; no recursion."""
-    order: list[Function] = []
-    seen: set[Function] = set()
-    stack: list[tuple[Function, bool]] = [(root, False)]
-    while stack:
-        node, expanded = stack.pop()
-        if expanded:
-            order.append(node)
-            continue
-        if node in seen:
-            continue
-        seen.add(node)
-        stack.append((node, True))
-        for tensor in node.tensors():
-            if tensor is not None and tensor.node is not None and tensor.node not in seen:
-                stack.append((tensor.node, False))
-    while order:
-        yield order.pop()

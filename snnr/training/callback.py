@@ -8,7 +8,16 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Base of what a `Trainer` calls; override what is of interest."""
+    """Base of what a `Trainer` calls; override what is of interest.
+
+    An epoch ends in this order: evaluation, its row of the history, `epoch` and `warning` of each
+    callback, the checkpoint. So a checkpoint holds what callbacks set (the optimizer's lr or prior,
+    a weight), and a training that is resumed goes on with it; what a callback knows by itself is
+    not kept. One that raises ends the training, after the epoch is saved.
+    """
+
+    def begin(self, trainer: "Trainer") -> None:
+        """Before the first step of a `Trainer.fit`, new or resumed; what is thrown here ends it."""
 
     def gradients(self, trainer: "Trainer") -> None:
         """Between the backward pass and the update: gradients may be read and changed here, in
@@ -26,10 +35,14 @@ class Callback:
 
     def warning(self, trainer: "Trainer", text: str) -> None:
         """After an epoch at whose end something is wrong with the network that was not before (see
-        `Trainer.warnings`)."""
+        `Trainer.warnings`); before the first one, where settings are known to go wrong."""
 
     def stopping(self) -> None:
         """When a signal asks to stop (Ctrl-C); the step that runs is finished first."""
+
+    def end(self, trainer: "Trainer", error: BaseException | None) -> None:
+        """When a `Trainer.fit` that had begun ends: all epochs are done (None), or by an error or a
+        signal, which goes on after this."""
 
 
 def has_seam(callbacks: Iterable[Callback]) -> bool:

@@ -30,6 +30,7 @@ class Evaluation:
     correct : right answers.
     seconds : that it took.
     activity : firing rates and operations, None where they were not counted.
+    confusion : how many samples of each class got which answer, ``[class, answer]``.
     """
 
     loss_sum: float
@@ -38,6 +39,7 @@ class Evaluation:
     seconds: float
     activity: Activity | None = None
     counter: ActivityCounter | None = None
+    confusion: NDArray[np.int64] | None = None
 
     @property
     def loss(self) -> float:
@@ -58,11 +60,30 @@ class Evaluation:
         self.correct += other.correct
         self.images += other.images
         self.seconds += other.seconds
+        if self.confusion is not None and other.confusion is not None:
+            self.confusion = self.confusion + other.confusion
+        else:
+            self.confusion = None
         if self.counter is None or other.counter is None:
             self.activity = self.counter = None
             return
         self.counter.merge(other.counter)
         self.activity = self.counter.result()
+
+
+class Answers:
+    """Counts of answers ``[class, answer]``, over batches."""
+
+    def __init__(self) -> None:
+        self.counts: NDArray[np.int64] | None = None
+
+    def add(self, rate: Tensor, labels: NDArray[np.int64]) -> None:
+        """The first of the largest rates ``[N, classes]`` is the answer, as in `Tally`."""
+        answers = rate.numpy().argmax(axis=1)
+        classes = rate.shape[1]
+        found = np.bincount(classes * labels + answers, minlength=classes**2)
+        found = found.reshape(classes, classes).astype(np.int64)
+        self.counts = found if self.counts is None else self.counts + found
 
 
 @contextmanager
@@ -86,6 +107,7 @@ def evaluate(
     activity: bool = True,
     report: Report | None = None,
     index: NDArray[np.int64] | None = None,
+    confusion: bool = False,
 ) -> Evaluation:
     """Run a network over samples in evaluation mode; the mode is put back afterwards.
 
@@ -95,6 +117,7 @@ def evaluate(
     batch_size : samples at a time; by default as many as keep the largest layer within 256 MiB.
     activity : count spikes and operations too (`snnr.activity`).
     index : the samples to take; by default all of them.
+    confusion : count the answers to each class too.
 
     Raises
     ------
@@ -109,6 +132,7 @@ def evaluate(
         raise ConfigError("there is nothing to evaluate: give at least one sample")
     size = batch_size or fitting_batch(network, source)
     tally = Tally(source.device)
+    answers = Answers() if confusion else None
     with evaluating(network):
         for start in range(0, chosen.size, size):
             part = chosen[start : start + size]
@@ -117,6 +141,8 @@ def evaluate(
                 rate = checked_rates(rates(network, batch), marks)
             with no_grad():
                 tally.add(criterion(rate, marks), rate, marks, part.size)
+            if answers is not None:
+                answers.add(rate, marks)
             if report is not None:
                 report(start + part.size, chosen.size)
     return Evaluation(
@@ -125,6 +151,7 @@ def evaluate(
         images=chosen.size,
         seconds=time.perf_counter() - started,
         activity=counter.result() if counter else None,
+        confusion=answers.counts if answers else None,
         counter=counter,
     )
 

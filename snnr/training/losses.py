@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from snnr import functional as F
 from snnr import kernels
-from snnr.errors import ConfigError, ShapeError
+from snnr.errors import ConfigError, ShapeError, suggestion
 from snnr.nn import Layer
 from snnr.tensor import Tensor
 
@@ -34,7 +34,8 @@ def loss_function(name: str) -> Loss:
     ConfigError : there is no such loss.
     """
     if name not in LOSSES:
-        raise ConfigError(f"unknown loss {name!r}: expected one of {', '.join(LOSSES)}")
+        meant = suggestion(str(name), LOSSES)
+        raise ConfigError(f"unknown loss {name!r}{meant}: expected one of {', '.join(LOSSES)}")
     return LOSSES[name]
 
 

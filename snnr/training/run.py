@@ -57,7 +57,9 @@ def start(
         from snnr.kernels.threads import set_threads  # only now: it loads the compiler
 
         set_threads(settings.threads)
-    images = data.load(settings.dataset, settings.data_dir, settings.limit_train, progress)
+    images = data.load(
+        settings.dataset, settings.data_dir, settings.limit_train, progress, settings.limit_test
+    )
     network = models.make(
         settings.net, settings.timesteps, settings.seed, device, images.image_shape, images.classes
     )
@@ -110,8 +112,9 @@ def resume(
             "run; use snnr.Trainer.resume with the data set"
         )
     images = data.load(
-        config["dataset"], data_dir or config.get("data_dir"), config.get("limit_train"), progress
-    )
+        config["dataset"], data_dir or config.get("data_dir"), config.get("limit_train"), progress,
+        config.get("limit_test"),
+    )  # fmt: skip
     return Trainer.resume(found, images, epochs=epochs, callbacks=callbacks)
 
 

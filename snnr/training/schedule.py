@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, suggestion
 from snnr.optim import Optimizer
 
 _MAX_TEXT = 200
@@ -91,13 +91,21 @@ class Stairs(Schedule):
 SCHEDULES: dict[str, type[Schedule]] = {kind.NAME: kind for kind in (Constant, Cosine, Stairs)}
 
 
-def schedule(text: str) -> Schedule:
-    """A schedule by name, or by name and options: "cosine", "step:factor=0.3,at=0.6/0.9".
+def schedule(text: str | Schedule) -> Schedule:
+    """A schedule by name, or by name and options: "cosine", "step:factor=0.3,at=0.6/0.9"; or one
+    that is made already, of a class in `SCHEDULES`.
 
     Raises
     ------
     ConfigError : there is no such schedule or option, or a value makes no sense.
     """
+    if isinstance(text, Schedule):
+        if SCHEDULES.get(text.NAME) is not type(text):
+            raise ConfigError(
+                f"schedule (a {type(text).__name__}) must be one of {', '.join(SCHEDULES)}, "
+                "which a checkpoint can tell; set optimizer.lr in a callback for one of your own"
+            )
+        return text
     if not isinstance(text, str) or len(text) > _MAX_TEXT:
         raise ConfigError(f"schedule must be a text of at most {_MAX_TEXT} characters")
     name, colon, inside = (part.strip() for part in text.partition(":"))
@@ -106,6 +114,7 @@ def schedule(text: str) -> Schedule:
         raise ConfigError(
             f"unknown schedule {text!r}: expected one of {', '.join(SCHEDULES)}, or one of them "
             "with options (cosine:floor=0.01, step:factor=0.3,at=0.6/0.9)"
+            f"{suggestion(name, SCHEDULES)}"
         )
     known = {one.name: one.default for one in fields(kind)}
     given: dict[str, Any] = {}
@@ -114,12 +123,15 @@ def schedule(text: str) -> Schedule:
         if key not in known or key in given:
             listed = ", ".join(f"{k} (default {_told(v)})" for k, v in known.items()) or "none"
             wrong = f"{key} is given twice" if key in given else f"{pair.strip()!r} is no option"
-            raise ConfigError(f"schedule {text!r}: {wrong} of {kind.NAME}; expected {listed}")
+            meant = "" if key in given else suggestion(key, known)
+            raise ConfigError(
+                f"schedule {text!r}: {wrong} of {kind.NAME}{meant}; expected {listed}"
+            )
         given[key] = _numbers(text, key, value, known[key])
     return kind(**given)
 
 
-def canonical_schedule(text: str) -> str:
+def canonical_schedule(text: str | Schedule) -> str:
     """The one text of all those that name the same schedule. Raises as `schedule`."""
     return str(schedule(text))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, suggestion
 from snnr.models import canonical
 from snnr.optim import METHODS, AdamSettings, GradRSettings
 from snnr.training.losses import LOSSES
@@ -91,6 +91,9 @@ class RunSettings:
     limit_train: int | None = _setting(
         None, "Use the first N training images only.", least=1, default_text="all"
     )
+    limit_test: int | None = _setting(
+        None, "Use the first N test images only.", least=1, default_text="all"
+    )
     schedule: str = _setting(
         "constant",
         "Learning rate over the training: a name, or a name with options (cosine:floor=0.01, "
@@ -107,9 +110,9 @@ class RunSettings:
         object.__setattr__(self, "schedule", canonical_schedule(self.schedule))
         for name, table in (("method", METHODS), ("loss", LOSSES)):
             if getattr(self, name) not in table:
-                raise ConfigError(
-                    f"{name} (={getattr(self, name)!r}) must be one of {', '.join(table)}"
-                )
+                value = getattr(self, name)
+                meant = suggestion(str(value), table)
+                raise ConfigError(f"{name} (={value!r}) must be one of {', '.join(table)}{meant}")
         expected = METHODS[self.method].SETTINGS
         if type(self.optimizer) is not expected:
             raise ConfigError(
@@ -175,7 +178,9 @@ def run_settings(dataset: str, recipe: str | None = None, **given: Any) -> RunSe
     method = asked.get("method", "grad-r")
     for key in asked:
         if key not in names and not takes(method, key):
-            raise ConfigError(f"{key} means nothing to method {method!r}; leave it out")
+            own = METHODS[method].setting_names() if method in METHODS else ()
+            meant = "" if key in method_options() else suggestion(key, {*names, *own})
+            raise ConfigError(f"{key} means nothing to method {method!r}{meant}; leave it out")
     everything = {**chosen, **asked}
     of_method = {key: value for key, value in everything.items() if takes(method, key)}
     record = METHODS[method].SETTINGS(**of_method) if method in METHODS else AdamSettings()

@@ -111,7 +111,8 @@ class TrainingState:
             "correct": self.tally.correct,
             "seconds": self.seconds,
         }
-        if self.order is not None and self.alive is not None:
+        if self.alive is not None:
+            # also between two epochs, where callbacks may have changed weights
             progress["changed"] = _packed(self.alive, alive(parameters))
         return {"trainer": generator_state(self.rng, "trainer"), "progress": progress}
 
@@ -151,7 +152,8 @@ class TrainingState:
         if len(self.history["epoch"]) != self.epoch:
             reader.fail(f"{self.epoch} epochs have {len(self.history['epoch'])} rows of history")
         now = alive(parameters)
-        self.alive = reader.before(now) if begun else now if self.epoch else None
+        kept = begun or "changed" in reader.progress
+        self.alive = reader.before(now) if kept else now if self.epoch else None
 
 
 def _packed(before: Alive, now: Alive) -> dict[str, str]:

@@ -9,27 +9,36 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.checkpoint import Checkpoint, check, load, save
+from snnr.checkpoint import CHECKPOINT, Checkpoint, check, load, save
 from snnr.checkpoint.file import probe
 from snnr.data import Dataset
-from snnr.errors import CheckpointError, ConfigError, DivergedError, Interrupted
+from snnr.errors import ConfigError, DivergedError, Interrupted
 from snnr.input import Kind, Samples
-from snnr.interrupt import Stop, Stopped
+from snnr.interrupt import AtOnce, Stop, Stopped
 from snnr.metrics import layer_connectivity
 from snnr.nn import Layer, Sequential
 from snnr.optim import Optimizer
 from snnr.tensor import Tensor
+from snnr.training.advice import cautions
 from snnr.training.callback import Callback, has_seam
 from snnr.training.diagnosis import first_not_finite
 from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
+from snnr.training.folder import Best, RunFolder
+from snnr.training.given import (
+    SETTINGS,
+    check_kinds,
+    check_moves,
+    check_whole,
+    samples_of,
+    settings_of,
+)
 from snnr.training.health import ailments
+from snnr.training.lines import Lines
 from snnr.training.losses import loss_function
-from snnr.training.schedule import scaled
+from snnr.training.schedule import Schedule, scaled
 from snnr.training.schedule import schedule as read_schedule
 from snnr.training.state import TrainingState, moving_settings
 from snnr.training.step import Step
-
-_SETTINGS = ("batch_size", "epochs", "loss", "augment", "seed", "schedule")
 
 
 class Trainer:
@@ -46,11 +55,13 @@ class Trainer:
         "crop-flip". `Samples` say themselves how they move.
     seed : of the order of the images and of the moves.
     schedule : of the optimizer's lr: "constant", "cosine" or "step", also with options
-        ("cosine:floor=0.01", see `snnr.training.schedule`). It spans all epochs, so that a
-        training that is resumed with more of them goes on at their place in the longer one.
+        ("cosine:floor=0.01"), or `Cosine(floor=0.01)`, see `snnr.training.schedule`. It spans
+        all epochs, so that a training that is resumed with more of them goes on at their place in
+        the longer one.
     callbacks : see `Callback`.
     checkpoint : file that is written after every epoch and when a signal (Ctrl-C, SIGTERM, SIGHUP)
-        stops the training; None saves nothing.
+        stops the training; None saves nothing. One by the name of checkpoint.h5 has the folder of a
+        run: best.h5, history.csv and log.txt are kept beside it, see `snnr.training.folder`.
     config : more JSON values to keep in the checkpoint.
 
     Attributes: `epoch` (completed), `position` (steps done in the current epoch), `batches` (steps
@@ -77,13 +88,14 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         config: Mapping[str, Any] | None = None,
-        schedule: str = "constant",
+        schedule: str | Schedule = "constant",
     ) -> None:
+        check_kinds(network, optimizer, callbacks)
         self._schedule = read_schedule(schedule)
-        self.samples = _samples(dataset, augment, network.device)
+        self.samples = samples_of(dataset, augment, network.device)
         count = self.samples.train.count
-        _check_whole("batch_size", batch_size)
-        _check_whole("epochs", epochs)
+        check_whole("batch_size", batch_size)
+        check_whole("epochs", epochs)
         if not 1 <= batch_size <= count:
             raise ConfigError(
                 f"batch_size (={batch_size}) must lie between 1 and {count}, the number of "
@@ -91,7 +103,7 @@ class Trainer:
             )
         if epochs < 0:
             raise ConfigError(f"epochs (={epochs}) must not be negative")
-        _check_moves(optimizer, network)
+        check_moves(optimizer, network)
         if checkpoint is not None:
             check(network, optimizer)
         self.network = network
@@ -105,13 +117,16 @@ class Trainer:
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.batches = count // batch_size
         self.augment = self.samples.train.kind
-        self.config = {**(config or {}), **{key: getattr(self, key) for key in _SETTINGS}}
+        self.config = {**(config or {}), **{key: getattr(self, key) for key in SETTINGS}}
         self.config["data"] = self.samples.about()
         self._step = Step(network, optimizer, loss_function(loss), self.samples.train.device)
         self.state = TrainingState(seed, self._step.tally)
         self._evaluation_batch: int | None = None
         self._stop: Stop | None = None  # of the `fit` that runs
-        self._saved = False  # whether `checkpoint` holds this training
+        self._saved = False
+        run = self.checkpoint is not None and self.checkpoint.name == CHECKPOINT
+        self._folder = RunFolder(self.checkpoint) if self.checkpoint and run else None
+        self._own: list[Callback] = [self._folder.log] if self._folder else []
 
     @classmethod
     def resume(
@@ -133,9 +148,9 @@ class Trainer:
         ConfigError : the data set is not the one of the checkpoint.
         """
         found = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint, device)
-        settings = _settings(found)
+        settings = settings_of(found)
         known = found.config["data"] if isinstance(found.config["data"], dict) else {}
-        samples = _samples(dataset, settings["augment"], found.network.device)
+        samples = samples_of(dataset, settings["augment"], found.network.device)
         about = samples.about()
         if any(known.get(key) != about.get(key) for key in ("images", "image_shape", "timesteps")):
             raise ConfigError(
@@ -194,11 +209,23 @@ class Trainer:
             else columns[-1]
             for key, columns in self.history.items()
         }
-        settings = self.optimizer.settings.as_dict()
+        settings = {**self.optimizer.settings.as_dict(), "schedule": self.schedule}
         return ailments(row, self.samples.classes, self.samples.test.count, settings)
 
-    def fit(self) -> dict[str, Any]:
+    @property
+    def saved(self) -> bool:
+        """Whether `checkpoint` holds this training: it was resumed from it, or saved there."""
+        return self._saved
+
+    @property
+    def best(self) -> Best | None:
+        """The epoch that ``best.h5`` in the folder of a run holds; None where there is none."""
+        return None if self._folder is None else self._folder.best
+
+    def fit(self, progress: bool = False) -> dict[str, Any]:
         """Train up to `epochs` and return the history.
+
+        progress : write a line to stderr after each epoch.
 
         Raises
         ------
@@ -209,19 +236,48 @@ class Trainer:
         """
         if self.checkpoint is not None and self.epoch < self.epochs:
             probe(self.checkpoint)
+        if self._folder is not None:
+            self._folder.begin(self)
         self.optimizer.begin(self.network, self.epochs * self.batches)
-        with Stop(self._announce_stop) as stop:
-            self._stop = stop
-            try:
-                while self.epoch < self.epochs:
-                    self._run_epoch(stop)
-                    if self.epoch < self.epochs:
-                        stop.heed()
-            except Stopped as stopped:
-                self._interrupted(stopped.signal)
-            finally:
-                self._stop = None
+        lines = [Lines()] if progress else []
+        self._own += lines
+        try:
+            with Stop(self._announce_stop) as stop:
+                self._stop = stop
+                self._followed(stop)
+        finally:
+            self._stop = None
+            self._own = [one for one in self._own if one not in lines]
         return self.history
+
+    def _followed(self, stop: Stop) -> None:
+        """Train, from `Callback.begin` to `Callback.end`."""
+        for callback in self._followers():
+            callback.begin(self)
+        if not self.epoch + self.position:
+            for text in cautions(self.optimizer, self._schedule, self.epochs * self.batches):
+                for callback in self._followers():
+                    callback.warning(self, text)
+        try:
+            self._run_epochs(stop)
+        except BaseException as error:
+            for callback in self._followers():
+                callback.end(self, error)
+            raise
+        for callback in self._followers():
+            callback.end(self, None)
+
+    def _run_epochs(self, stop: Stop) -> None:
+        try:
+            while self.epoch < self.epochs:
+                self._run_epoch(stop)
+                if self.epoch < self.epochs:
+                    stop.heed()
+        except Stopped as stopped:
+            self._interrupted(stopped.signal)
+
+    def _followers(self) -> list[Callback]:
+        return [*self._own, *self.callbacks]
 
     def stop(self) -> None:
         """Ask a `fit` that runs to save and stop after its step, as SIGTERM does: for callbacks and
@@ -252,6 +308,8 @@ class Trainer:
             order=self.state.order,
         )
         self._saved = True
+        if self._folder is not None:
+            self._folder.saved(self)
 
     def _run_epoch(self, stop: Stop) -> None:
         state = self.state
@@ -262,7 +320,7 @@ class Trainer:
         self.network.train()
         while state.position < self.batches:
             self._take(state.order)
-            for callback in self.callbacks:
+            for callback in self._followers():
                 callback.step(self)
             if stop.requested:
                 state.seconds = time.perf_counter() - started
@@ -274,12 +332,18 @@ class Trainer:
         row = self._row(result)
         before = self.warnings
         state.finish(row)
+        try:
+            for callback in self._followers():
+                callback.epoch(self, row)
+                for text in self.warnings:
+                    if text not in before:
+                        callback.warning(self, text)
+        except AtOnce:
+            raise
+        except BaseException:
+            self.save()  # the epoch is done, whatever one who follows it makes of that
+            raise
         self.save()
-        for callback in self.callbacks:
-            callback.epoch(self, row)
-            for text in self.warnings:
-                if text not in before:
-                    callback.warning(self, text)
 
     def _take(self, order: NDArray[np.int64]) -> None:
         start = self.position * self.batch_size
@@ -312,7 +376,7 @@ class Trainer:
         def report(done: int, total: int) -> None:
             if stop is not None:
                 stop.heed()
-            for callback in self.callbacks:
+            for callback in self._followers():
                 callback.evaluation(done, total)
 
         if self._evaluation_batch is None:
@@ -357,7 +421,7 @@ class Trainer:
         )
 
     def _announce_stop(self) -> None:
-        for callback in self.callbacks:
+        for callback in self._followers():
             callback.stopping()
 
     def _interrupted(self, number: int) -> NoReturn:
@@ -369,65 +433,3 @@ class Trainer:
                 f"interrupted in {place}; nothing saved, there is no checkpoint file", number
             )
         raise Interrupted(f"interrupted in {place}; saved to {self.checkpoint}", number)
-
-
-def _samples(dataset: Dataset | Samples, augment: Any, device: str) -> Samples:
-    if isinstance(dataset, Dataset):
-        return Samples.of(dataset, augment, device)
-    if not isinstance(dataset, Samples):
-        raise ConfigError(
-            f"dataset (a {type(dataset).__name__}) must come from snnr.data.load, which reads "
-            "an .npz or .h5 file of yours too, or be snnr.input.Samples"
-        )
-    for source in (dataset.train, dataset.test):
-        if source.device != device:
-            raise ConfigError(
-                f"the samples of {dataset.name} lie on {source.device}, the network on {device}: "
-                f"make them with device={device!r}"
-            )
-    if augment and augment != dataset.train.kind:
-        raise ConfigError(
-            f"augment (={augment!r}) is for data sets; {dataset.name} holds its own sources: give "
-            "snnr.input.Images the kind of moves"
-        )
-    return dataset
-
-
-def _check_whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ConfigError(f"{name} (={value!r}) must be a whole number")
-
-
-def _check_moves(optimizer: Optimizer, network: Layer) -> None:
-    owned = set(map(id, network.parameters()))
-    if not any(id(p) in owned for p in optimizer.params):
-        raise ConfigError(
-            "the optimizer moves none of the network's parameters, so nothing would be trained: "
-            "make it with network.parameters() of this very network"
-        )
-
-
-def _settings(found: Checkpoint) -> dict[str, Any]:
-    """The settings of the training that wrote a checkpoint.
-
-    Raises
-    ------
-    CheckpointError : no training can go on from it.
-    """
-    config = found.config
-    config.setdefault("schedule", "constant")  # which older files do not tell
-    missing = [key for key in (*_SETTINGS, "data") if key not in config]
-    if found.optimizer is None or missing or "trainer" not in found.rng_state:
-        raise CheckpointError(
-            f"{found.path}: no training can go on from this file; it needs an optimizer and "
-            "the state that Trainer saves"
-        )
-    settings = {key: config[key] for key in _SETTINGS}
-    kinds = {"batch_size": int, "epochs": int, "loss": str, "seed": int, "schedule": str}
-    for key, kind in kinds.items():
-        if type(settings[key]) is not kind or (kind is int and settings[key] < 0):
-            raise CheckpointError(
-                f"{found.path}: the state of the training is damaged ({key} is "
-                f"{settings[key]!r}); start anew, or take an older file"
-            )
-    return settings

@@ -117,7 +117,7 @@ def test_one_text_for_all_that_name_the_same_network(text: str, one: str | None)
         ("100000c1-lif-fc10", "100000c1", "gives 78,400,000 numbers per image"),
         ("-".join(["lif"] * 201), "lif", "more than 200 layers"),
         ("lif-fc10-vote3", "vote3", "multiple of 3 votes"),
-        ("csnn:chanels=64", "chanels=64", r"no option of csnn; expected channels \(default 128\)"),
+        ("csnn:chanels=64", "chanels=64", r"of csnn .+; expected channels \(default 128\)"),
         ("csnn:", " ", "no option of csnn"),
         ("csnn:channels=1.5", "channels=1.5", "a whole number"),
         ("csnn:channels=0", "channels=0", "at least 1"),

@@ -9,13 +9,14 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from snnr.cli.options import run_options, short
+from snnr.cli.options import run_options
 
 import snnr
 from snnr import functional as F
 from snnr import nn, optim
 from snnr.optim.settings import AdamSettings, setting
 from snnr.tensor import Parameter, Tensor
+from snnr.training.advice import MEASURED
 
 Run = Callable[..., Result]
 
@@ -65,10 +66,23 @@ def test_a_new_method_brings_its_options(another_method: None) -> None:
     assert CliRunner().invoke(command, ["--prior", "10"]).exit_code == 0
 
 
-def test_defaults_are_short() -> None:
-    assert [short(v) for v in (1e-3, 2.5e-4, 0.95, 1.0, 20, "mse", 0.0)] == [
-        "1e-3", "2.5e-4", "0.95", "1", "20", "mse", "0",
-    ]  # fmt: skip
+def test_the_recipe_says_what_it_sets(run: Run) -> None:
+    for command in ("train", "sweep", "search"):
+        text = " ".join(run(command, "--help").stdout.split())
+        assert "mnist: net mnist_fc, timesteps 8, epochs 512, batch-size 128, lr 1e-4" in text
+        assert "lr 1e-4, augment; cifar10" in text
+        assert "cifar10: net cifar10_conv, timesteps 8, epochs 2048, batch-size 16" in text
+        assert "1000000" not in text
+
+
+def test_the_help_says_what_a_prior_leaves(run: Run) -> None:
+    text = " ".join(run("train", "--help").stdout.split())
+    for prior, share in MEASURED.items():
+        digit, exponent = f"{prior:.0e}".split("e-0")
+        assert f"{digit}e-{exponent} " in text
+        assert f"{100 * share:.2g} %" in text
+    assert "0.95 does not leave 5 %" in text
+    assert "silent is the share of the neurons that fire on no test image" in text
 
 
 @pytest.fixture
@@ -106,7 +120,7 @@ def test_nested_networks_are_inspected(
     assert value["layers"][0]["settings"] == {"T": 2}
     text = run("inspect", nested).stdout
     chain = "Sequential [Conv2d - BatchNorm2d - LIF] - Flatten - Sequential [Sequential [Linear]"
-    assert chain in text
+    assert chain in " ".join(text.split())
     assert "2_sequential.0_sequential.0_linear 4x192 768" in " ".join(text.split())
 
 

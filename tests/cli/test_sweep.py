@@ -68,7 +68,8 @@ def test_a_signal_saves_all_and_the_same_command_goes_on(tiny_file: Path, tmp_pa
     assert stdout == ""
     assert "the same command goes on" in stderr.splitlines()[-1]
     assert "Traceback" not in stderr
-    assert {path.name for folder in folders for path in folder.iterdir()} == {"checkpoint.h5"}
+    left = {path.name for folder in folders for path in folder.iterdir()}
+    assert left == {"checkpoint.h5", "best.h5", "history.csv", "log.txt"}
     epochs = [snnr.load(folder).epoch for folder in folders]
     with (tmp_path / "here/results.csv").open() as file:
         states = {row["run"]: row["status"] for row in csv.DictReader(file)}
@@ -95,9 +96,10 @@ def test_a_table_on_a_terminal_and_lines_elsewhere(
     tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(
-        "snnr.cli.board.say", lambda text, nl=True: said.append(text + "\n" * nl)
-    )
+    for place in ("board", "common"):
+        monkeypatch.setattr(
+            f"snnr.cli.{place}.say", lambda text, nl=True: said.append(text + "\n" * nl)
+        )
     runs = planned(tiny_file, 5)
     sweep = Sweep(runs, tmp_path)
     name = runs[0].name

@@ -112,6 +112,13 @@ def test_launches_of_any_size(paper: Paper, size: int) -> None:
     x, s = f4(size), u1(size)
     for name in ("add", "multiply"):
         run[name](x, s, x)
+    for name in ("subtract", "divide"):
+        run[name](x, x, x)
+    run["power"](x, 0.5, x)
+    run["sum_axes"](x.reshape((1, size)), f4(1, 1))
+    run["stretch"](f4(1), x)
+    run["window"](x, (size - 1,), (-1,), x)
+    run["window_grad"](x, (0,), (1,), x)
     run["accumulate"](x, x)
     run["scale"](x, 2.0, x)
     run["spread"](f4(), x)
@@ -184,6 +191,44 @@ def test_spikes_times_a_float_stay_a_float(paper: Paper) -> None:
     assert len(paper.launched) == 4
     for launched in paper.launched:
         assert ".f64" not in ptx(launched, (9, 0)), launched.kernel
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_operators_launch_compiles(paper: Paper, dtype: Any) -> None:
+    """For images in sequence, of five axes; float32 needs float64 in sums alone."""
+    run, x, s = OPERATIONS, _of(dtype, 2, 3, 5, 6, 4), u1(2, 3, 5, 6, 4)
+    run["subtract"](x, x, x)
+    run["divide"](x, x, x)
+    run["power"](x, -1.5, x)
+    for source in (x, s):
+        run["sum_axes"](source, _of(dtype, 2, 3, 1, 1, 4))
+        run["stretch"](_of(source.dtype, 1, 3, 1, 6, 4), source)
+        run["window"](source, (0, 2, 0, 5, 1), (1, -1, 1, -2, 1), _of(source.dtype, 2, 3, 5, 3, 1))
+    run["window_grad"](_of(dtype, 2, 3, 5, 3, 1), (0, 2, 0, 5, 1), (1, -1, 1, -2, 1), x)
+    names = {launched.kernel.name for launched in paper.launched}
+    assert {"arithmetic._power", "arithmetic._sum_axes", "shape._gather", "shape._scatter"} < names
+    for launched in paper.launched:
+        text = ptx(launched, (9, 0))
+        wide = ".f64" in text and dtype == np.float32
+        assert wide == (launched.kernel.name == "arithmetic._sum_axes" and dtype == np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_convolutions_in_groups_compile(paper: Paper, dtype: Any) -> None:
+    """Spikes draw no float32 to float64, but for the sums of the weight gradient."""
+    run, same = OPERATIONS, ((2, 1), (1, 1), 6)
+    x, w, y = _of(dtype, 4, 8, 8, 12), _of(dtype, 3, 3, 2, 18), _of(dtype, 4, 4, 8, 18)
+    for source in (x, u1(4, 8, 8, 12)):
+        run["grouped_conv2d"](source, w, None, *same, y)
+        run["grouped_conv2d"](source, w, _of(dtype, 18), *same, y)
+        run["grouped_conv2d_weight_grad"](source, y, *same, w)
+    run["grouped_conv2d_input_grad"](y, w, *same, x)
+    assert len(paper.launched) == 5
+    for launched in paper.launched:
+        text = ptx(launched, (9, 0))
+        summed = launched.kernel.name.endswith("_weight_grad")
+        assert (".f64" in text) == (summed or dtype == np.float64), launched.kernel
+        assert ".local" not in text, launched.kernel
 
 
 def test_a_pixel_is_found_by_products_that_round(paper: Paper) -> None:

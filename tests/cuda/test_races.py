@@ -164,6 +164,16 @@ CALLS: list[tuple[str, str, Build]] = [
     ("reorder", "tiles", lambda rng: {
         "x": normal(rng, (2, 9, 17)), "axes": (0, 2, 1), "out": empty(2, 17, 9),
     }),
+    *(("sum_axes", str(kept), lambda rng, kept=kept: {
+        "x": normal(rng, (3, 7, 5)), "out": empty(*kept),
+    }) for kept in ((1, 1, 1), (3, 1, 5))),
+    ("window_grad", "", lambda rng: {
+        "dy": normal(rng, (2, 4)), "first": (0, 6), "step": (2, -2), "dx": empty(4, 7),
+    }),
+    ("grouped_conv2d_weight_grad", "", lambda rng: {
+        "x": spikes(rng, (2, 5, 4, 6), 0.5), "dy": normal(rng, (2, 5, 4, 3)), "stride": (1, 1),
+        "padding": (1, 1), "groups": 3, "dw": empty(3, 3, 2, 3),
+    }),
     ("dropout_mask", "", lambda rng: {
         "key": 3, "counter": np.array([7], np.uint64), "p": 0.4, "out": empty(203, dtype=u1),
     }),
@@ -222,6 +232,8 @@ CALLS: list[tuple[str, str, Build]] = [
 APART = {
     "accumulate", "add", "multiply", "scale", "spread", "mean_time_grad", "voting_grad",
     "mask_time", "one_hot", "normalise", "random_affine", "crop_flip", "keep_survivors",
+    "subtract", "divide", "power", "stretch", "window", "grouped_conv2d",
+    "grouped_conv2d_input_grad",
 }  # fmt: skip
 #: of the machine's memory, and what launches nothing
 VERBS = {

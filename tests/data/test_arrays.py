@@ -163,12 +163,25 @@ def test_a_spread_that_is_nothing_in_float32_is_that_of_a_constant(path: Path) -
         snnr.data.load(write(path, given))
 
 
-def test_labels_that_count_from_one_are_noted(path: Path) -> None:
-    assert snnr.data.load(write(path, arrays())).notes == ()
-    ones = arrays(y_train=LABELS + 1, y_test=LABELS[:3] + 1)
-    (note,) = snnr.data.load(write(path, ones)).notes
-    assert "no image has label 0" in note
-    assert snnr.data.load(write(path, ones | {"classes": 4})).notes == ()
+@pytest.mark.parametrize("first", [1, 3])
+def test_labels_that_do_not_count_from_zero_are_refused(path: Path, first: int) -> None:
+    """They would be outputs that nothing belongs to."""
+    ones = arrays(y_train=LABELS + first, y_test=LABELS[:3] + first)
+    last = int(LABELS.max()) + first
+    empty = {1: "class 0 is", 3: "classes 0 to 2 are"}[first]
+    with pytest.raises(DataError) as told:
+        snnr.data.load(write(path, ones))
+    assert str(told.value) == (
+        f"{path}: labels run from {first} to {last} and none is 0, expected 0..{LABELS.max()}, for "
+        f"each class is an output of the network; subtract {first}, or say how many classes there "
+        f"are in `classes` (={last + 1}) if {empty} without an image"
+    )
+    assert snnr.data.load(write(path, ones | {"classes": last + 1})).classes == last + 1
+    with pytest.raises(DataError, match=rf"label {last}, expected 0..{last - 1} for {last} clas"):
+        snnr.data.load(write(path, ones | {"classes": last}))
+    # a class that only the test images have is one
+    mixed = arrays(y_train=np.maximum(LABELS, 1), y_test=np.zeros(3, int))
+    assert snnr.data.load(write(path, mixed)).classes == LABELS.max() + 1
 
 
 def external(file: h5py.File, path: Path) -> None:

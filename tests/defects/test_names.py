@@ -1,5 +1,7 @@
 """Every public name is what it is: the first time, the second time, and by `from snnr import`."""
 
+import importlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -103,3 +105,68 @@ def test_a_name_that_is_not_there_says_so() -> None:
         else:
             raise SystemExit("snnr.nonsense can be imported")
     """)
+
+
+def test_what_people_use_is_at_the_top() -> None:
+    fresh("""
+        import snnr
+        for name in ("Function", "Callback", "Dataset", "Images", "Events", "Source", "Samples"):
+            assert name in snnr.__all__, name
+            assert isinstance(getattr(snnr, name), type), name
+        assert snnr.Dataset is snnr.data.Dataset
+        assert snnr.Images is snnr.input.Images
+        assert snnr.Callback is snnr.training.Callback
+    """)
+
+
+def test_what_is_listed_is_what_is_public() -> None:
+    """Modules that others import do not come into the list, nor what the package is made with."""
+    fresh("""
+        import snnr
+        def listed():
+            return [name for name in dir(snnr) if not name.startswith("__")]
+        assert listed() == sorted(snnr.__all__) == snnr.__all__
+        assert snnr.Trainer and snnr.compile
+        import snnr.kernels
+        assert listed() == snnr.__all__
+    """)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("snnr.Trainr", "did you mean Trainer"), ("snnr.tensor_", "did you mean Tensor"),
+        ("snnr.nn.Conv2D", "did you mean Conv2d?"), ("snnr.optim.Gradr", "did you mean GradR?"),
+        ("snnr.functional.relu", "neurons are the nonlinearity"), ("snnr.nn.ReLU", "LIF"),
+        ("snnr.nn.Module", "here it is Layer"), ("snnr.optim.SGD", "Adam"),
+        ("snnr.models.mnist_cf", "did you mean mnist_fc"), ("snnr.surrogate.Atan", "mean ATan?"),
+        ("snnr.data.laod", "did you mean load?"), ("snnr.training.evalute", "mean evaluate"),
+        ("snnr.zeros", "np.zeros"), ("snnr.nn.Softplusss", "'Softplusss'$"),
+    ],
+)  # fmt: skip
+def test_near_misses_are_suggested(name: str, told: str) -> None:
+    *path, last = name.split(".")
+    module = importlib.import_module(".".join(path))
+    assert not hasattr(module, last)
+    with pytest.raises(AttributeError, match=f"has no attribute '{last}'") as caught:
+        getattr(module, last)
+    assert re.search(told, str(caught.value))
+
+
+def test_a_name_of_another_module_is_found() -> None:
+    importlib.import_module("snnr.nn")
+    with pytest.raises(AttributeError, match=r"here it is snnr\.nn\.LIF$"):
+        _ = importlib.import_module("snnr").LIF
+
+
+def test_what_people_are_told_is_there() -> None:
+    """A suggestion that starts with a name of snnr names one that exists."""
+    for module in ("snnr", "snnr.nn", "snnr.optim", "snnr.functional"):
+        found = importlib.import_module(module)
+        for told in found._ELSEWHERE.values():
+            first = re.match(r"(?:snnr\.)?[\w.]+", told)
+            if first is None or (first[0].islower() and not first[0].startswith("snnr.")):
+                continue
+            owner: object = importlib.import_module("snnr" if "snnr." in first[0] else module)
+            for part in first[0].removeprefix("snnr.").split("."):
+                owner = getattr(owner, part)

@@ -60,3 +60,32 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
         snnr.load_weights(net, tmp_path / "nowhere.npz")
     for name, values in arrays_of(net).items():
         np.testing.assert_array_equal(values, before[name])
+
+
+def test_an_archive_of_a_stranger(tmp_path: Path) -> None:
+    """Headers, names and values that no program writes are refused as what they are."""
+    net = network(SPECS["conv"])
+    before = arrays_of(net)
+    path = tmp_path / "w.npz"
+
+    def refused(told: str, change: dict[str, np.ndarray | bytes], method: int = 0) -> None:
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name, values in {**before, **change}.items():
+                out = io.BytesIO()
+                np.save(out, values) if not isinstance(values, bytes) else out.write(values)
+                archive.writestr(f"{name}.npy", out.getvalue())
+        with pytest.raises(CheckpointError, match=told) as error:
+            snnr.load_weights(net, path)
+        assert str(error.value).isprintable()
+
+    name = next(name for name in before if "running_var" in name)
+    head = b"\x93NUMPY\x01\0\x76\0{'descr': '<f4', 'fortran_order': False, 'shape': ("
+    refused("TokenError|SyntaxError", {name: head.ljust(128)})
+    refused(r"\\x1b\[2J too many", {"\x1b[2J": np.zeros(1)})
+    refused(r"\\xa0 too many", {"\xa0": np.zeros(1)})
+    refused("xxx[.][.][.] too many", {"x" * 5000: np.zeros(1)})
+    refused("running_var has values below 0", {name: before[name] - 10})
+    refused("not finite", {name: before[name].astype(np.float64) * 1e300})
+    refused("not packed as", {}, zipfile.ZIP_LZMA)
+    for name, values in arrays_of(net).items():
+        np.testing.assert_array_equal(values, before[name])

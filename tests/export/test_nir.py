@@ -164,7 +164,7 @@ def test_a_file_of_a_stranger(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         node = next(n for n in file["node/nodes"].values() if "linear" in n.name)
         del node["weight"]
-        node.create_dataset("weight", (1 << 20, 1 << 20), "f4", chunks=(1 << 10, 1 << 10))
+        node.create_dataset("weight", (1 << 20, 1 << 20), "f4", chunks=(1 << 13, 1 << 13))
     with pytest.raises(CheckpointError, match="SNNR_READ_LIMIT"):
         snnr.load_nir(path)
     with h5py.File(path, "w") as file:

@@ -42,6 +42,7 @@ def test_a_run_named_twice_is_one_and_what_is_none_is_told(
     run = next(sweep_folder.glob("dense-*"))
     (one,) = gather([run, run / "checkpoint.h5"])
     assert one.name == run.name
+    assert [one.name for one in gather([run / "best.h5", run])] == [f"{run.name}, best", run.name]
     with pytest.raises(CheckpointError, match=r"holds neither a run \(checkpoint.h5\) nor folders"):
         gather([tmp_path])
     with pytest.raises(CheckpointError):

@@ -193,6 +193,10 @@ def test_a_training_on_events_is_resumed(tmp_path: Any) -> None:
         ({"y_train": np.zeros(3, int)}, r"y_train is int64 \[3\], expected whole numbers \[4\]"),
         ({"y_test": np.zeros(2)}, "y_test is float64"),
         ({"y_test": np.array([0, 2]), "classes": 2}, r"y_test runs from 0 to 2, expected 0\.\.1"),
+        (
+            {"y_train": np.array([1, 2, 2, 1]), "y_test": np.array([1, 2])},
+            r"run from 1 to 2 and none is 0, expected 0\.\.1; subtract 1, or give classes \(=3\)",
+        ),
         ({"x_test": np.zeros((2, 3, 6), np.uint8)}, r"are \[5\], test samples \[6\]"),
         ({"x_test": np.zeros((0, 3, 5), np.uint8), "y_test": np.zeros(0, int)}, "no samples"),
     ],

@@ -24,8 +24,46 @@ def test_element_by_element(kernels, shape, dtype):
     compare(kernels, "add", ("out",), a=a, b=b, out=out)
     compare(kernels, "multiply", ("out",), a=a, b=b, out=out)
     compare(kernels, "scale", ("out",), x=a, factor=-0.3, out=out)
+    compare(kernels, "subtract", ("out",), a=a, b=b, out=out)
+    compare(kernels, "divide", ("out",), a=a, b=np.sign(b) * (abs(b) + dtype(0.1)), out=out)
     compare(kernels, "total", ("out",), floor=10.0, x=a, out=np.empty((), dtype))
     compare(kernels, "spread", ("out",), value=np.full((), 0.7, dtype), out=out)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("exponent", [2, 2.0, 3.0, -1.0, 0.5, -1.7, 0.0])
+def test_power(kernels, exponent, dtype):
+    x = abs(normal(np.random.default_rng(6), (3, 17), dtype)) + dtype(0.1)
+    if exponent == int(exponent):
+        x[1] *= -1
+    compare(kernels, "power", ("out",), x=x, exponent=exponent, out=np.empty_like(x))
+
+
+@pytest.mark.skipif(SIMULATED, reason="the simulator's numbers are NumPy's, which warn")
+def test_what_is_no_number(kernels):
+    a, b = np.array([[1, -1, 0, np.inf], [0, 0, 0, np.inf]], np.float32)
+    out = np.empty_like(a)
+    compare(kernels, "divide", ("out",), a=a, b=b, out=out)
+    compare(kernels, "power", ("out",), x=np.float32([-1, 0, 4, 1e30]), exponent=-1.5, out=out)
+    compare(kernels, "power", ("out",), x=np.float32([-1, 0, 4, 1e30]), exponent=2.5, out=out)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((3, 4, 5), (3, 1, 5)), ((3, 4, 5), (1, 4, 1)), ((3, 4, 5), (1, 1, 1)),
+        ((3, 4, 5), (3, 4, 5)), ((2, 3, 1, 7), (1, 3, 1, 7)), ((4, 0, 3), (4, 1, 3)),
+        ((0, 3), (0, 1)), ((0, 3), (1, 1)), ((), ()), ((7, 70), (7, 1)),
+        ((2, 3, 4, 5), (2, 1, 1, 5)),
+    ],
+)  # fmt: skip
+def test_sums_over_axes(kernels, shape, kept, dtype):
+    generator = np.random.default_rng(7)
+    x, out = np.asarray(normal(generator, shape, dtype)), np.empty(kept, dtype)
+    compare(kernels, "sum_axes", ("out",), floor=3.0, x=x, out=out)
+    ones = np.asarray(spikes(generator, shape, 0.4))
+    compare(kernels, "sum_axes", ("out",), x=ones, out=out)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -138,3 +138,65 @@ def test_no_images(kernels, dtype):
     compare(kernels, "conv2d_weight_grad", ("dw",), x=x, dy=dy, dw=np.empty_like(w), **common)
     dx = np.empty(x.shape, np.float32)
     compare(kernels, "conv2d_input_grad", ("dx",), dy=dy, w=w, dx=dx, **common)
+
+
+# batch, (height, width), channels in, channels out, groups, kernel, stride, padding
+GROUPED = sized(
+    [
+        (2, (5, 7), 6, 6, 6, (3, 3), (1, 1), (1, 1)),
+        (1, (6, 5), 6, 12, 6, (3, 2), (2, 1), (0, 1)),
+        (2, (4, 6), 12, 8, 4, (3, 3), (1, 2), (1, 2)),
+        (1, (3, 4), 4, 6, 2, (1, 1), (2, 3), (0, 0)),
+        (1, (2, 9), 70, 70, 70, (1, 5), (1, 1), (0, 2)),
+        (3, (5, 5), 9, 3, 3, (5, 5), (3, 3), (3, 3)),
+        (2, (4, 4), 3, 5, 1, (3, 3), (1, 1), (1, 1)),
+        (1, (5, 1), 35, 70, 7, (2, 1), (2, 1), (1, 0)),
+    ],
+    [
+        (1, (3, 4), 3, 3, 3, (3, 3), (1, 1), (1, 1)),
+        (2, (3, 3), 4, 6, 2, (2, 3), (2, 1), (1, 0)),
+        (1, (2, 3), 3, 6, 3, (1, 2), (1, 2), (0, 1)),
+    ],
+)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", GROUPED)
+def test_grouped(kernels, case, dtype):
+    (batch, size, ci, co, groups, kernel, stride, padding) = case
+    generator = np.random.default_rng(5)
+    shape = output_shape((batch, size, ci, co, kernel, stride, padding))
+    w, bias = normal(generator, (*kernel, ci // groups, co), dtype), normal(generator, (co,), dtype)
+    dy = normal(generator, shape, dtype)
+    same = {"stride": stride, "padding": padding, "groups": groups}
+    inputs = (
+        normal(generator, (batch, *size, ci), dtype),
+        spikes(generator, (batch, *size, ci), 0.4),
+    )
+    for x, offset in zip(inputs, (None, bias), strict=True):
+        out, dw = np.empty(shape, dtype), np.empty_like(w)
+        compare(kernels, "grouped_conv2d", ("out",), x=x, w=w, bias=offset, out=out, **same)
+        compare(
+            kernels, "grouped_conv2d_weight_grad", ("dw",), x=x, dy=dy, dw=dw, floor=1.0, **same
+        )
+    dx = np.empty((batch, *size, ci), dtype)
+    compare(kernels, "grouped_conv2d_input_grad", ("dx",), dy=dy, w=w, dx=dx, floor=1.0, **same)
+
+
+def test_one_group_is_no_group(every_kernels):
+    """And as many groups as channels are convolutions of one channel each."""
+    generator = np.random.default_rng(6)
+    x, w = normal(generator, (2, 3, 4, 3)), normal(generator, (3, 3, 3, 5))
+    found, expected = np.empty((2, 3, 4, 5), np.float32), np.empty((2, 3, 4, 5), np.float32)
+    every_kernels["grouped_conv2d"](x, w, None, (1, 1), (1, 1), 1, found)
+    every_kernels["conv2d"](x, w, None, (1, 1), (1, 1), expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    w, out, one = normal(generator, (3, 3, 1, 3)), np.empty_like(x), np.empty_like(x[..., :1])
+    every_kernels["grouped_conv2d"](x, w, None, (1, 1), (1, 1), 3, out)
+    for c in range(3):
+        part, taps = (
+            np.ascontiguousarray(x[..., c : c + 1]),
+            np.ascontiguousarray(w[..., c : c + 1]),
+        )
+        every_kernels["conv2d"](part, taps, None, (1, 1), (1, 1), one)
+        np.testing.assert_allclose(out[..., c], one[..., 0], rtol=1e-5, atol=1e-5)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import snnr
 from snnr import nn
 from snnr.errors import CheckpointError, ConfigError, ShapeError
 from snnr.functional import if_neuron, lif_neuron
+from snnr.sparse.form import form_of
 from snnr.sparse.kernels.lanes import critical_currents
 from snnr.sparse.removal import never_fires
+from snnr.sparse.source import read
 
 from .oracle import rounded, sparse_weights
 
@@ -233,6 +236,32 @@ def test_a_file_that_was_changed_is_refused(stored: Path) -> None:
 def test_a_shape_that_the_layers_do_not_take(stored: Path) -> None:
     with pytest.raises(ShapeError, match="10_linear"):
         snnr.compile(stored, input_shape=(1, 20, 20))
+
+
+def test_a_shape_that_no_network_of_a_spec_may_have(tmp_path: Path) -> None:
+    """A file of a few kilobytes that says so would cost gigabytes where it is exported."""
+    network = nn.Sequential(nn.Conv2d(2, 4, 3, rng=0), nn.LIF(), T=2)
+    data = {"image_shape": [2, 1 << 13, 1 << 13]}
+    path = snnr.save(tmp_path / "c.h5", network, config={"data": data})
+    for compiled in (snnr.compile, snnr.export.exported):
+        with pytest.raises(ConfigError, match=r"1_lif has 268,304,400 numbers .* smaller"):
+            compiled(path)
+    snnr.compile(path, input_shape=(2, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"stride": 0}, {"stride": -1}, {"stride": 1 << 40}, {"stride": True}, {"padding": -1},
+     {"padding": 1 << 40}, {"groups": 0}, {"groups": 3}, {"groups": "x"}],
+    ids=str,
+)  # fmt: skip
+def test_settings_of_a_convolution_that_make_no_sense(change: dict[str, Any]) -> None:
+    """No layer is made of what a file says here, which would notice."""
+    described = read(nn.Sequential(nn.Conv2d(2, 4, 3, rng=0), nn.LIF(), T=2))
+    first, *rest = described.entries
+    changed = replace(first, settings={**first.settings, **change})
+    with pytest.raises(ConfigError, match=f"0_conv2d.*{next(iter(change))}"):
+        form_of(replace(described, entries=(changed, *rest)), (2, 8, 8))
 
 
 def test_compiling_needs_no_training_and_no_command_line(stored: Path) -> None:

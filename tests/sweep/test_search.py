@@ -98,8 +98,7 @@ def test_what_was_interrupted_goes_on_first(
 def test_a_process_that_died_leaves_its_trial_to_the_next(tiny_file: Path, tmp_path: Path) -> None:
     looked = searching(tiny_file, tmp_path / "s", epochs=1)
     tmp_path.joinpath("s").mkdir()
-    with looked._quietly():
-        study = looked._study()
+    with looked._quietly(), looked._study() as study:
         # begun, never heard of again: as heartbeats long ago say
         with warnings.catch_warnings(action="ignore"):
             dead = study.ask()

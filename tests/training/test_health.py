@@ -54,6 +54,29 @@ def test_a_silent_layer_is_the_first_one(tiny: Dataset) -> None:
     assert "prior" not in text
 
 
+def test_guesses_are_told_once(tiny: Dataset) -> None:
+    heard = Heard()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 4, rng=0), nn.LIF(), T=2)
+    net.parameters()[0].assign(np.ones((4, 64), np.float32))
+    run = Trainer(net, optim.Adam(net.parameters(), lr=0), tiny, 40, 4, callbacks=[heard])
+    run.fit()
+    assert run.history["test_accuracy"][-1] <= 0.35
+    ((epoch, text),) = heard.told
+    assert epoch == 2
+    assert text.startswith("the accuracy is that of guessing among 4 classes; try: another lr (=0)")
+
+
+def test_what_to_try_follows_from_the_settings() -> None:
+    dead = row(layer_connectivity={"0_linear": 0.0})
+    (text,) = ailments(dead, 10, 1000, {"prior": 0.5, "sparsity": 0.9, "schedule": "cosine"})
+    assert text.endswith("try: lower prior (=0.5), lower sparsity (=0.9), fewer epochs")
+    steered = {"prior": 0.5, "target_connectivity": 0.01, "schedule": "cosine"}
+    (text,) = ailments(dead, 10, 1000, steered)
+    assert "try: a higher target_connectivity (=0.01), schedule constant, " in text
+    (text,) = ailments(dead, 10, 1000, {**steered, "schedule": "constant"})
+    assert "schedule" not in text
+
+
 def test_a_network_that_recovers_has_nothing_left_to_say(tiny: Dataset) -> None:
     heard = Heard()
     run = trainer(tiny, callbacks=[heard], augment=False, epochs=4)
@@ -77,8 +100,15 @@ def row(**changed: Any) -> dict[str, Any]:
     ("changed", "begins"),
     [
         ({}, None),
-        ({"test_accuracy": 0.1}, "50 % of 1_lif never fire and the accuracy is that of guessing"),
-        ({"test_accuracy": 0.1, "silent": {"1_lif": 0.4}}, None),
+        ({"test_accuracy": 0.1}, "most of 1_lif never fire and the accuracy is that of guessing"),
+        ({"test_accuracy": 0.1, "epoch": 1}, "most of 1_lif never fire"),
+        ({"test_accuracy": 0.118, "silent": {"1_lif": 0.4}}, "the accuracy is that of guessing"),
+        ({"test_accuracy": 0.12, "silent": {"1_lif": 0.4}}, None),
+        # a first epoch may be too short
+        ({"test_accuracy": 0.1, "silent": {"1_lif": 0.4}, "epoch": 1}, None),
+        ({"test_accuracy": 0.1, "silent": {"1_lif": 0.4}, "epoch": 2}, "the accuracy is that of"),
+        ({"firing_rate": {"1_lif": 0}}, "1_lif, the output, does not fire on any test image"),
+        ({"firing_rate": {"1_lif": 0, "2_lif": 0.1}}, "1_lif does not fire on any test image"),
         ({"layer_connectivity": {"0_linear": 0.0}, "firing_rate": {"1_lif": 0}}, "0_linear has no"),
         ({"firing_rate": {}, "silent": {}, "test_accuracy": 0.0}, None),
     ],

@@ -11,7 +11,17 @@ from snnr.data import Dataset
 import snnr
 from snnr import optim
 from snnr.errors import CheckpointError, ConfigError, Interrupted
-from snnr.training import Callback, Trainer, resume, run_settings, start
+from snnr.training import (
+    Callback,
+    Constant,
+    Cosine,
+    Schedule,
+    Stairs,
+    Trainer,
+    resume,
+    run_settings,
+    start,
+)
 from snnr.training.schedule import SCHEDULES, canonical_schedule, schedule
 
 from ..opaque import NAME, register
@@ -143,6 +153,30 @@ def test_going_on_within_an_epoch_gives_the_same_bits(
     run.fit()
     assert list(state(run)) == list(state(whole))
     assert run.history["settings"] == whole.history["settings"]
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [(Constant(), "constant"), (Cosine(floor=0.1), "cosine:floor=0.1"),
+     (Stairs(factor=0.5, at=(0.25,)), "step:factor=0.5,at=0.25")],
+)  # fmt: skip
+def test_a_schedule_that_is_made_is_saved_as_its_text(
+    tiny: Dataset, tmp_path: Path, made: Schedule, text: str
+) -> None:
+    seen, same = Rates(), Rates()
+    trainer(tiny, tmp_path / "c.h5", schedule=made, epochs=1, callbacks=[seen]).fit()
+    trainer(tiny, schedule=text, epochs=1, callbacks=[same]).fit()
+    assert seen.within == same.within
+    assert Trainer.resume(tmp_path / "c.h5", tiny).schedule == text
+    assert run_settings("mnist", schedule=made).schedule == text
+
+
+def test_a_schedule_that_no_checkpoint_can_tell_is_refused(tiny: Dataset) -> None:
+    class Mine(Cosine):
+        NAME = "mine"
+
+    with pytest.raises(ConfigError, match=r"\(a Mine\) must be one of .*lr in a callback"):
+        trainer(tiny, schedule=Mine())
 
 
 def test_more_epochs_stretch_the_schedule(tiny: Dataset, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def _writable(content: bytes) -> h5py.File:
 def _document(content: bytes, rng: Rng) -> bytes:
     """A value somewhere in one of the JSON texts."""
     with _writable(content) as file:
-        places = ["config", *(f"rng/{name}" for name in file["rng"])]
+        places = ["config", *(f"rng/{name}" for name in file.get("rng", ()))]
         name = _some(rng, [name for name in places if file[name].shape == ()])
         text = json.dumps(_changed(json.loads(file[name][()]), rng))
         attributes = dict(file[name].attrs)
@@ -239,9 +239,9 @@ def _setting(file: h5py.File, name: str, rng: Rng) -> None:
         plan = json.loads(file["network"].attrs["architecture"])
         layer = _some(rng, plan["layers"])
         holder = _some(rng, (plan, layer, layer["settings"], layer["settings"]))
+        keys = list(holder) or ["T"]
     except (TypeError, KeyError, ValueError, AttributeError):  # after an earlier mutation
         return _attribute(file, name, rng)
-    keys = list(holder) or ["T"]
     values = (None, -1, 0, 1 << 31, 1 << 70, 1.5, "x", [], {}, True, 1e308, 3)
     if isinstance(holder, dict):
         holder[_some(rng, keys)] = _some(rng, values)
@@ -249,8 +249,96 @@ def _setting(file: h5py.File, name: str, rng: Rng) -> None:
     return None
 
 
+def inside_nir(content: bytes, rng: Rng) -> bytes:
+    """A value of a node replaced by one of another type, shape or size."""
+    with _writable(content) as file:
+        names: list[str] = []
+        file["node"].visititems(
+            lambda name, found: names.append(name) if isinstance(found, h5py.Dataset) else None
+        )
+        for _ in range(int(rng.integers(1, 4))):
+            group, name = file["node"], _some(rng, names)
+            shape = group[name].shape if name in group else ()
+            if name in group:
+                del group[name]
+            choice = int(rng.integers(6))
+            if choice == 0 and name.endswith("type"):
+                group[name] = _some(rng, _NODES)
+            elif choice == 1:
+                group[name] = _some(rng, ("", "same", "\x1b[2J", "x" * 5000, b"\xff", "é"))
+            elif choice == 2:
+                group[name] = np.zeros(tuple(rng.integers(0, 4, int(rng.integers(0, 6)))), "f4")
+            elif choice < 5:
+                value = _some(rng, (0.0, -1.0, 1.0, 0.5, 3.0, 1e-4, 1e300, math.nan, math.inf))
+                group[name] = np.full(shape, value, _some(rng, ("f4", "f8"))) if shape else value
+            elif rng.random() < 0.5:
+                value = int(_some(rng, EDGES)) % (1 << 63) - int(_some(rng, (0, 0, 2)))
+                group[name] = np.full(shape, value, "i8") if shape else value
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
+
+
+_NODES = ("Linear", "Affine", "Conv1d", "Conv2d", "LIF", "IF", "LI", "CubaLIF", "Flatten", "Input",
+          "Output", "SumPool2d", "AvgPool2d", "Threshold", "Scale", "Delay", "NIRGraph", "NIRNode",
+          "os")  # fmt: skip
+
+#: what the texts of networks and schedules are made of, and what they are not
+_WORDS = (
+    "4c3", "4c3s2p1", "1c1s1p0", "64c5p2", "bn", "lif", "if", "lif()", "if(v_reset=none)", "LIF",
+    "lif(tau=1.5,v_threshold=0.8)", "lif(surrogate=atan)", "lif(tau=1e-3)", "mp2", "ap2", "mp3s2",
+    "fc10", "fc2", "fc0", "dp", "dp0.3", "dp1", "dp.5", "vote5", "vote1", "csnn", "mnist_fc",
+    "csnn:channels=2", "cifar10_conv:channels=1", "cosine", "constant", "step", "floor=0.01",
+    "factor=0.3", "factor=1", "at=0.5", "at=0.25/0.5", "at=0/1", "0.1", "1", "none", "yes", "nan",
+    "inf", "tau=2", "v_reset=-0.5", "fc\u0661\u0660", "fc\uff11\uff10", "dp\u00b2", "\u0130",
+    "\uff2c\uff29\uff26", "\u0131", "\0", "\x1b[2J",
+    "\u202e", "\n", "\udcff", "9" * 40, "fc" + "9" * 9, "1e400", "0.1e-5", "1_0", "", " ",
+)  # fmt: skip
+_BETWEEN = ("-", "-", "-", ":", ",", "=", "/", "(", ")", " ", "--")
+
+
+def words(content: bytes, rng: Rng) -> bytes:
+    """A text of words that are known or nearly so: the sound one changed, or one from nothing."""
+    text = content.decode()
+    way = rng.random()
+    if way < 0.3:
+        text = _near(text, rng)
+    elif way < 0.6:
+        for _ in range(int(rng.integers(1, 4))):
+            at = int(rng.integers(len(text) + 1))
+            word, left = _some(rng, (*_WORDS, *_BETWEEN)), int(rng.integers(4))
+            text = text[:at] + word + text[at + left :]
+    else:
+        text = _some(rng, _WORDS)
+        between = _some(rng, _BETWEEN)
+        for _ in range(int(rng.integers(12))):
+            text += (between if rng.random() < 0.8 else _some(rng, _BETWEEN)) + _some(rng, _WORDS)
+        text *= int(_some(rng, (1, 1, 1, 1, 1, 1, 50, 2000)))
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _near(text: str, rng: Rng) -> str:
+    """One that may well be sound."""
+    if "fc" in text:
+        layers = [_some(rng, _WORDS[:24]) for _ in range(int(rng.integers(1, 6)))]
+        return "-".join([*layers, _some(rng, ("fc2-lif", "fc10-if-vote5", "dp-fc2-lif(tau=9)"))])
+    number = "".join(_some(rng, "0123456789..ee-") for _ in range(int(rng.integers(1, 6))))
+    places = (number, "0.5", "0.25/0.75", f"0.1/{number}")
+    return _some(rng, (f"cosine:floor={number}", f"step:factor={number}",
+                       f"step:at={_some(rng, places)}", " Cosine ",
+                       f"step : at = {_some(rng, places)} , factor = {number}"))  # fmt: skip
+
+
+#: formats of which most mutations keep the structure
+_MOSTLY = ("run", "export", "net", "schedule", "nir")
+
 STRUCTURED: dict[str, Mutation] = {
     "run": signed,
+    "export": signed,
+    "weights": inside_npz,
+    "nir": inside_nir,
+    "net": words,
+    "schedule": words,
     "checkpoint": inside_hdf5,
     "checkpoint v1": inside_hdf5,
     "hdf5": inside_hdf5,
@@ -263,7 +351,7 @@ STRUCTURED: dict[str, Mutation] = {
 def mutate(name: str, content: bytes, number: int, seed: int) -> tuple[bytes, bool]:
     """The mutation of this number, and whether it changed bytes only."""
     rng = np.random.default_rng((seed, number))
-    if number % 3 == 0 or (name == "run" and number % 3 == 1):
+    if number % 3 == 0 or (name in _MOSTLY and number % 3 == 1):
         return STRUCTURED[name](content, rng), False
     if name in ("idx", "cifar") and number % 3 == 1:
         return inside_gzip(content, rng), True

@@ -1,10 +1,18 @@
-"""A sound file of every format that snnr reads, and how each is read."""
+"""A sound file of every format that snnr reads, and how each is read.
+
+A text that names a network or a schedule is a file here as well.
+"""
 
 import contextlib
 import gzip
+import importlib.util
 import io
+import re
+import shutil
 import struct
+import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +23,12 @@ import snnr.data
 from snnr.data import File, Record
 
 import snnr
-from snnr import nn, optim
+from snnr import SnnrError, models, nn, optim
 from snnr.checkpoint import Checkpoint
-from snnr.training import Callback, Trainer
+from snnr.export import exported, write_c, write_nir, write_npz
+from snnr.models import SpecError
+from snnr.training import Callback, Trainer, canonical_schedule
+from snnr.training.schedule import schedule
 
 FIXTURE = Path(__file__).resolve().parent.parent / "fixtures" / "checkpoint_v1.h5"
 
@@ -131,6 +142,111 @@ def _write_h5(path: Path) -> None:
             file.create_dataset(name, data=values, **packed)
 
 
+def _network() -> nn.Sequential:
+    """With every layer that an export can say."""
+    spec = "4c3-bn-lif-mp2-3c3s2-if-ap2-fc6-lif(tau=3,decay_input=no)-vote3"
+    return models.make(spec, T=3, input_shape=(2, 8, 8), classes=2).eval()
+
+
+def _write_nir(path: Path) -> None:
+    write_nir(_network(), path, input_shape=(2, 8, 8), mean=(0.5, 0.5), std=(0.2, 0.2))
+
+
+def _read_nir(path: Path) -> list[Any]:
+    return _layers(snnr.load_nir(path))
+
+
+def _write_weights(path: Path) -> None:
+    np.savez_compressed(path, **_arrays(_network()))  # type: ignore[arg-type]
+
+
+def _read_weights(path: Path) -> list[Any]:
+    """All of it is taken, or nothing."""
+    network = _network()
+    before = _layers(network)
+    try:
+        snnr.load_weights(network, path)
+    except SnnrError:
+        assert _layers(network) == before, "changed by a file that was refused"
+        raise
+    return _layers(network)
+
+
+def _write_export(path: Path) -> None:
+    """A checkpoint that says all that an export wants to know."""
+    data = {"image_shape": [2, 8, 8], "mean": [0.5, 0.4], "std": [0.2, 0.3]}
+    config = {"dataset": "own", "method": "grad-r", "prior": 0.3, "data": data}
+    network = _network().train()
+    snnr.save(path, network, optim.GradR(network.parameters()), {"epoch": [1]}, config)
+
+
+def _read_export(path: Path) -> list[Any]:
+    """Every target writes the checkpoint; which numbers C has depends on the file."""
+    chosen = zlib.crc32(path.read_bytes())
+    network = exported(path)
+    with contextlib.suppress(SnnrError):  # a layer that NIR cannot say does not end it
+        write_nir(network, path.with_suffix(".nir"))
+    write_npz(network, path.with_suffix(".npz"))
+    kind = (None, "int8", "int16")[chosen % 3]
+    header = write_c(network, path.with_suffix(".h"), quantize=kind).header.text
+    compiler = shutil.which("gcc")
+    if chosen % 16 == 0 and compiler:
+        command = [compiler, "-std=c99", "-fsyntax-only", "-x", "c", "-DNETWORK_GOLDEN", "-"]
+        done = subprocess.run(command, input=header, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return [network.T, len(network.form.stages)]
+
+
+_NET = "4c3s2p1-bn-lif(tau=3,v_threshold=0.8,v_reset=none)-mp2s1-dp0.3-fc20-if-fc10-lif-vote5"
+_SCHEDULE = "step:factor=0.3,at=0.25/0.5/0.75"
+
+
+def _text(path: Path) -> str:
+    """As an argument of a program arrives."""
+    return path.read_bytes().decode("utf-8", "surrogateescape")
+
+
+def _read_net(path: Path) -> list[Any]:
+    """What a text names has one text, which names the same."""
+    text = _text(path)
+    try:
+        one = models.canonical(text)
+        if any(int(number) > 300 for number in re.findall(r"\d+", one.replace(".", ""))):
+            return [one]  # too large to be made so often
+        network = models.make(text, T=2, input_shape=(2, 8, 8), classes=2)
+    except SpecError as error:
+        _told(error.pointing())
+        raise
+    again = models.make(one, T=2, input_shape=(2, 8, 8), classes=2)
+    assert models.canonical(one) == one, f"{one!r} is not the one text"
+    assert _layers(again) == _layers(network), f"{one!r} is another network"
+    return [one]
+
+
+def _told(lines: str) -> None:
+    assert all(line.isprintable() for line in lines.split("\n")), f"unprintable: {lines!r}"
+
+
+def _read_schedule(path: Path) -> list[Any]:
+    text = _text(path)
+    one = canonical_schedule(text)
+    assert canonical_schedule(one) == one, f"{one!r} is not the one text"
+    shares = [schedule(text).share(step, 100) for step in range(101)]
+    assert all(0 <= share <= 1 for share in shares), shares
+    assert shares == [schedule(one).share(step, 100) for step in range(101)], one
+    return [one, shares]
+
+
+def _arrays(network: nn.Sequential) -> dict[str, np.ndarray]:
+    return {a.name: a.numpy() for layer in network.layers() for a in layer.arrays().values()}
+
+
+def _layers(network: nn.Sequential) -> list[Any]:
+    """What a network is, comparable."""
+    arrays = {name: values.tobytes() for name, values in _arrays(network).items()}
+    return [arrays, network.T, [nn.describe(layer) for layer in network]]
+
+
 def contents(found: Checkpoint) -> list[Any]:
     """What a checkpoint says, comparable."""
     layers = found.network.layers()
@@ -180,4 +296,12 @@ FORMATS: dict[str, Format] = {
     ),
     "npz": Format("own.npz", _write_npz, lambda p: _dataset(snnr.data.load(p)), exact=False),
     "hdf5": Format("own.h5", _write_h5, lambda p: _dataset(snnr.data.load(p)), exact=False),
+    "weights": Format("w.npz", _write_weights, _read_weights, exact=False),
+    "export": Format("c.h5", _write_export, _read_export, exact=False),
+    "net": Format("net", lambda p: (p.write_text(_NET), None)[1], _read_net, exact=False),
+    "schedule": Format(
+        "s", lambda p: (p.write_text(_SCHEDULE), None)[1], _read_schedule, exact=False
+    ),
 }
+if importlib.util.find_spec("nir") is not None:
+    FORMATS["nir"] = Format("n.nir", _write_nir, _read_nir, exact=False)

@@ -18,6 +18,8 @@ conv2d_input_grad                 (measured density,  survivors: lists of surviv
                                   connectivity,       sampled: gradients of survivors
                                   kernel and stride)  winograd, tiles: dense, stride 1
                                                       patches: any stride, few channels
+grouped_conv2d, ...               conv/grouped        depthwise: one walk over rows; the ways of
+                                                      conv/choose, group by group
 lif, lif_grad, lif_potential      neuron/sequence     neuron/step: one block, one time step
 lif_pool, lif_pool_grad           neuron/pooled       neuron/window: four pixels in registers
 batch_norm..., norm_lif_...       norm
@@ -33,7 +35,7 @@ mse..., cross_entropy..., one_hot loss                NumPy
 all_finite, count_...             count
 accumulate, add, mean_time, ...   arithmetic
 dropout_mask, mask_time           dropout
-reorder                           shape               parts/transpose, or NumPy
+reorder, stretch, window          shape               parts/transpose, or NumPy
 ================================  ==================  ==============================================
 
 `memory` hands out arrays, `parts` is what the kernels are made of: vector code (`vector`,
@@ -62,12 +64,13 @@ from snnr.kernels.cpu import (
     shape,
 )
 from snnr.kernels.cpu.conv import choose as conv
+from snnr.kernels.cpu.conv import grouped
 from snnr.kernels.cpu.linear import choose as linear
 from snnr.kernels.cpu.neuron import pooled, sequence
 
 _FILES = (
-    memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, masked, packed, rewiring, input,
+    memory, arithmetic, shape, dropout, linear, conv, grouped, norm, sequence, pooled, pool, loss,
+    count, optim, masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -109,6 +109,32 @@ def scale(x: Array, factor: float, out: Array) -> None:
     _scale(x.reshape(-1), out.dtype.type(factor), out.reshape(-1))
 
 
+def subtract(a: Array, b: Array, out: Array) -> None:
+    """out = a - b."""
+    np.subtract(a, b, out=out)
+
+
+def divide(a: Array, b: Array, out: Array) -> None:
+    """out = a / b."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        np.divide(a, b, out=out)
+
+
+def power(x: Array, exponent: float, out: Array) -> None:
+    """out = x ** exponent; a square is a product."""
+    if exponent == 2:
+        np.multiply(x, x, out=out)
+        return
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        np.power(x, out.dtype.type(exponent), out=out)
+
+
+def sum_axes(x: Array, out: Array) -> None:
+    """out = sum of x over the axes that have length 1 in out."""
+    axes = tuple(axis for axis in range(x.ndim) if out.shape[axis] == 1)
+    np.sum(x, axis=axes, dtype=out.dtype, out=out, keepdims=True)
+
+
 def total(x: Array, out: Array) -> None:
     """out[()] = sum of all elements; spikes are counted exactly."""
     out[...] = np.sum(x, dtype=np.int64 if x.dtype == np.uint8 else x.dtype)

@@ -1,4 +1,4 @@
-"""Exchanged axes on the CPU."""
+"""Axes in another order, repeated, or taken in part, on the CPU."""
 
 from typing import Any
 
@@ -39,3 +39,32 @@ def reorder(x: Array, axes: tuple[int, ...], out: Array) -> None:
         swap_last(x.reshape(-1, rows, columns), out.reshape(-1, columns, rows))
     else:
         out[...] = x.transpose(axes)
+
+
+def stretch(x: Array, out: Array) -> None:
+    """out = x, repeated along the axes that have length 1 in x."""
+    np.copyto(out, x)
+
+
+def _slices(
+    first: tuple[int, ...], step: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[slice, ...]:
+    """The places of a window as NumPy names them."""
+    made = []
+    for f, s, n in zip(first, step, shape, strict=True):
+        end = f + s * n
+        made.append(slice(f, None if end < 0 else end, s))
+    return tuple(made)
+
+
+def window(x: Array, first: tuple[int, ...], step: tuple[int, ...], out: Array) -> None:
+    """out[i, j, ...] = x[first[0] + i*step[0], first[1] + j*step[1], ...]."""
+    if out.size:
+        out[...] = x[_slices(first, step, out.shape)]
+
+
+def window_grad(dy: Array, first: tuple[int, ...], step: tuple[int, ...], dx: Array) -> None:
+    """dx = dy at the places of the window, 0 elsewhere."""
+    dx.fill(0)
+    if dy.size:
+        dx[_slices(first, step, dy.shape)] = dy

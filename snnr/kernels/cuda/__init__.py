@@ -27,12 +27,13 @@ from snnr.kernels.cuda import (
     shape,
 )
 from snnr.kernels.cuda.conv import choose as conv
+from snnr.kernels.cuda.conv import grouped
 from snnr.kernels.cuda.linear import choose as linear
 from snnr.kernels.cuda.neuron import pooled, sequence
 
 _FILES = (
-    memory, arithmetic, shape, dropout, linear, conv, norm, sequence, pooled, pool, loss, count,
-    optim, masked, packed, rewiring, input,
+    memory, arithmetic, shape, dropout, linear, conv, grouped, norm, sequence, pooled, pool, loss,
+    count, optim, masked, packed, rewiring, input,
 )  # fmt: skip
 #: operation name -> function; what a file only imports is none of its own
 OPERATIONS: dict[str, Callable[..., Any]] = {

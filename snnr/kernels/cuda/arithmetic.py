@@ -1,11 +1,14 @@
 """Element by element, and sums and means."""
 
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from snnr.kernels.cuda import device
-from snnr.kernels.cuda.device import kernel, launch
+from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import strided
-from snnr.kernels.cuda.memory import Memory
+from snnr.kernels.cuda.memory import Memory, copy
 from snnr.kernels.cuda.parts import reduce
 from snnr.kernels.cuda.parts.walk import places
 
@@ -75,6 +78,94 @@ def multiply(a: Memory, b: Memory, out: Memory) -> None:
 def scale(x: Memory, factor: float, out: Memory) -> None:
     """out = factor * x."""
     launch(_scale, *_elements(out.size), x.flat, out.dtype.type(factor), out.flat)
+
+
+@kernel()
+def _subtract(a: Any, b: Any, out: Any) -> None:
+    i, step, end = places(out.shape[0])
+    while i < end:
+        out[i] = a[i] - b[i]
+        i += step
+
+
+@kernel()
+def _divide(a: Any, b: Any, out: Any) -> None:
+    i, step, end = places(out.shape[0])
+    while i < end:
+        out[i] = a[i] / b[i]
+        i += step
+
+
+@kernel()
+def _power(x: Any, exponent: Any, out: Any) -> None:
+    i, step, end = places(out.shape[0])
+    while i < end:
+        out[i] = x[i] ** exponent
+        i += step
+
+
+def subtract(a: Memory, b: Memory, out: Memory) -> None:
+    """out = a - b."""
+    launch(_subtract, *_elements(out.size), a.flat, b.flat, out.flat)
+
+
+def divide(a: Memory, b: Memory, out: Memory) -> None:
+    """out = a / b."""
+    launch(_divide, *_elements(out.size), a.flat, b.flat, out.flat)
+
+
+def power(x: Memory, exponent: float, out: Memory) -> None:
+    """out = x ** exponent; a square is a product."""
+    if exponent == 2:
+        multiply(x, x, out)
+        return
+    launch(_power, *_elements(out.size), x.flat, out.dtype.type(exponent), out.flat)
+
+
+@kernel()
+def _sum_axes(x: Any, kept: Any, kept_steps: Any, summed: Any, steps: Any, out: Any) -> None:
+    """out[i] = sum over the axes `summed`, where i lies in the axes `kept`, the last one first; the
+    steps say how far apart neighbours lie in x."""
+    count = 1
+    for k in range(len(summed)):
+        count *= summed[k]
+    for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        rest = i
+        start = 0
+        for k in range(len(kept)):
+            further = rest // kept[k]
+            start += (rest - further * kept[k]) * kept_steps[k]
+            rest = further
+        value = np.float64(0)
+        for j in range(count):
+            rest = j
+            place = start
+            for k in range(len(summed)):
+                further = rest // summed[k]
+                place += (rest - further * summed[k]) * steps[k]
+                rest = further
+            value += x[place]
+        out[i] = value
+
+
+def sum_axes(x: Memory, out: Memory) -> None:
+    """out = sum of x over the axes that have length 1 in out, in float64."""
+    if out.size == 1:
+        reduce.total(x, out)
+        return
+    if out.shape == x.shape:
+        copy(x, out)
+        return
+    # an axis of one element is neither kept nor summed
+    axes = [axis for axis in reversed(range(x.ndim)) if x.shape[axis] != 1]
+    kept = [axis for axis in axes if out.shape[axis] != 1]
+    summed = [axis for axis in axes if out.shape[axis] == 1]
+    launch(
+        _sum_axes, *_elements(out.size), x.flat,
+        tuple(x.shape[axis] for axis in kept), tuple(prod(x.shape[axis + 1 :]) for axis in kept),
+        tuple(x.shape[axis] for axis in summed),
+        tuple(prod(x.shape[axis + 1 :]) for axis in summed), out.flat,
+    )  # fmt: skip
 
 
 def total(x: Memory, out: Memory) -> None:

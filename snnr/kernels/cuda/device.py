@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -20,9 +21,13 @@ from numpy.typing import NDArray
 
 from snnr.errors import DeviceError
 from snnr.kernels.cuda.geometry import CARD, SIMULATED, Limits
+from snnr.kernels.watching import Begin, Unhook, follow
 
 try:
-    from numba import cuda
+    with warnings.catch_warnings():
+        # beside NumPy 2.5 it warns of itself; where warnings are errors it would not load
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from numba import cuda
 except Exception as error:  # beside a NumPy that is too new for it, an AttributeError
     raise DeviceError(
         f"device 'cuda' cannot load numba-cuda {version('numba-cuda')} beside numpy "
@@ -421,3 +426,13 @@ def launch(kernel: Kernel, grid: Grid | int, block: Grid | int, *arguments: Argu
         machine().run(kernel, blocks, threads, arguments)
     else:
         recording.add(kernel, blocks, threads, arguments)
+
+
+def compilations(begin: Begin, end: Callable[[], None]) -> Unhook:
+    """As `snnr.kernels.watching.compilations`, for cards: all that is told of kernels there is that
+    the compiler is at work. Nothing, where this numba-cuda tells nothing."""
+    try:
+        room = import_module("numba.cuda.core.event")
+        return follow(room, "numba-cuda:compiler_lock", begin, end)
+    except (ImportError, ValueError):
+        return lambda: None

@@ -1,4 +1,4 @@
-"""Exchanged axes.
+"""Axes in another order, repeated, or taken in part.
 
 Most orders exchange two runs of neighbouring axes behind a third (an image and its channels): tiles
 of these go through shared memory, so that both sides are touched row by row. Others are gathered
@@ -13,7 +13,7 @@ import numpy as np
 from snnr.kernels.cuda import device
 from snnr.kernels.cuda.device import cuda, kernel, launch
 from snnr.kernels.cuda.geometry import Limits, ceil, strided
-from snnr.kernels.cuda.memory import Memory, copy
+from snnr.kernels.cuda.memory import Memory, Shape, copy, fill
 
 #: the longest edge of a tile
 EDGE = 32
@@ -74,16 +74,30 @@ def _swap_last(x: Any, batch: Any, rows: Any, columns: Any, out: Any) -> None:
 
 
 @kernel()
-def _gather(x: Any, sizes: Any, steps: Any, out: Any) -> None:
-    """out[i] = x where i lies in axes of these sizes, the last one first, and steps through x."""
+def _gather(x: Any, start: Any, sizes: Any, steps: Any, out: Any) -> None:
+    """out[i] = x where i lies in axes of these sizes, the last one first, and steps through x from
+    its place `start`."""
     for i in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
         rest = i
-        place = 0
+        place = start
         for k in range(len(sizes)):
             further = rest // sizes[k]
             place += (rest - further * sizes[k]) * steps[k]
             rest = further
         out[i] = x[place]
+
+
+@kernel()
+def _scatter(x: Any, start: Any, sizes: Any, steps: Any, out: Any) -> None:
+    """The same the other way: out there = x[i]."""
+    for i in range(cuda.grid(1), x.shape[0], cuda.gridsize(1)):
+        rest = i
+        place = start
+        for k in range(len(sizes)):
+            further = rest // sizes[k]
+            place += (rest - further * sizes[k]) * steps[k]
+            rest = further
+        out[place] = x[i]
 
 
 def tiles(batch: int, rows: int, columns: int, limits: Limits) -> tuple[int, tuple[int, int, int]]:
@@ -115,4 +129,39 @@ def reorder(x: Memory, axes: tuple[int, ...], out: Memory) -> None:
     # how far apart neighbours of the last axis of each run lie in x
     steps = tuple(prod(x.shape[run[-1] + 1 :]) for run in reversed(found))
     sizes = tuple(reversed(lengths))
-    launch(_gather, *strided(x.size, limits), x.flat, sizes, steps, out.flat)
+    launch(_gather, *strided(x.size, limits), x.flat, 0, sizes, steps, out.flat)
+
+
+def stretch(x: Memory, out: Memory) -> None:
+    """out = x, repeated along the axes that have length 1 in x."""
+    limits = device.machine().limits
+    axes = [axis for axis in reversed(range(out.ndim)) if out.shape[axis] != 1]
+    if not axes:
+        copy(x, out)
+        return
+    sizes = tuple(out.shape[axis] for axis in axes)
+    steps = tuple(prod(x.shape[axis + 1 :]) * (x.shape[axis] != 1) for axis in axes)
+    launch(_gather, *strided(out.size, limits), x.flat, 0, sizes, steps, out.flat)
+
+
+def _walk(whole: Shape, part: Shape, first: Shape, step: Shape) -> tuple[int, Shape, Shape]:
+    """First place of a window in the whole, its sizes and its steps there, the last axis first."""
+    apart = [prod(whole[axis + 1 :]) for axis in range(len(whole))]
+    start = sum(f * a for f, a in zip(first, apart, strict=True))
+    axes = [axis for axis in reversed(range(len(part))) if part[axis] != 1] or [0]
+    return start, tuple(part[i] for i in axes), tuple(step[i] * apart[i] for i in axes)
+
+
+def window(x: Memory, first: Shape, step: Shape, out: Memory) -> None:
+    """out[i, j, ...] = x[first[0] + i*step[0], first[1] + j*step[1], ...]."""
+    limits = device.machine().limits
+    walk = _walk(x.shape, out.shape, first, step)
+    launch(_gather, *strided(out.size, limits), x.flat, *walk, out.flat)
+
+
+def window_grad(dy: Memory, first: Shape, step: Shape, dx: Memory) -> None:
+    """dx = dy at the places of the window, 0 elsewhere."""
+    fill(dx, 0)
+    limits = device.machine().limits
+    walk = _walk(dx.shape, dy.shape, first, step)
+    launch(_scatter, *strided(dy.size, limits), dy.flat, *walk, dx.flat)

@@ -1,5 +1,7 @@
 """Element by element, and sums and means, in NumPy. Sums are made in float64 and rounded once."""
 
+import numpy as np
+
 from snnr.kernels.reference.types import Array
 
 
@@ -21,6 +23,29 @@ def multiply(a: Array, b: Array, out: Array) -> None:
 def scale(x: Array, factor: float, out: Array) -> None:
     """out = factor * x."""
     out[...] = out.dtype.type(factor) * x
+
+
+def subtract(a: Array, b: Array, out: Array) -> None:
+    """out = a - b."""
+    out[...] = a.astype("f8") - b.astype("f8")
+
+
+def divide(a: Array, b: Array, out: Array) -> None:
+    """out = a / b."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        out[...] = a.astype("f8") / b.astype("f8")
+
+
+def power(x: Array, exponent: float, out: Array) -> None:
+    """out = x ** exponent."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        out[...] = x.astype("f8") ** exponent
+
+
+def sum_axes(x: Array, out: Array) -> None:
+    """out = sum of x over the axes that have length 1 in out."""
+    axes = tuple(axis for axis in range(x.ndim) if out.shape[axis] == 1)
+    out[...] = x.sum(axis=axes, dtype="f8", keepdims=True)
 
 
 def total(x: Array, out: Array) -> None:

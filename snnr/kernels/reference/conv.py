@@ -79,3 +79,40 @@ def conv2d_weight_grad(
             seen = padded[_window(i, j, stride, dy.shape[1:3])]
             whole[i, j] = np.einsum("bhwi,bhwo->io", seen, dy.astype(np.float64), optimize=True)
     pack(whole, dw)
+
+
+def _groups(w: Array, groups: int) -> list[tuple[slice, slice]]:
+    """Input and output channels of each group."""
+    per, each = w.shape[2], w.shape[3] // groups
+    return [(slice(g * per, (g + 1) * per), slice(g * each, (g + 1) * each)) for g in range(groups)]
+
+
+def grouped_conv2d(
+    x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, groups: int, out: Array
+) -> None:
+    """out[B,Ho,Wo,Co] from x[B,H,W,Ci], each group by itself."""
+    for inside, outside in _groups(w, groups):
+        part = np.empty((*out.shape[:3], w[..., outside].shape[3]), out.dtype)
+        own = None if bias is None else bias[outside]
+        conv2d(x[..., inside], w[..., outside], own, stride, padding, part)
+        out[..., outside] = part
+
+
+def grouped_conv2d_input_grad(
+    dy: Array, w: Array, stride: Pair, padding: Pair, groups: int, dx: Array
+) -> None:
+    """dx[B,H,W,Ci] from dy[B,Ho,Wo,Co], each group by itself."""
+    for inside, outside in _groups(w, groups):
+        part = np.empty((*dx.shape[:3], w.shape[2]), dx.dtype)
+        conv2d_input_grad(dy[..., outside], w[..., outside], stride, padding, part)
+        dx[..., inside] = part
+
+
+def grouped_conv2d_weight_grad(
+    x: Array, dy: Array, stride: Pair, padding: Pair, groups: int, dw: Array
+) -> None:
+    """dw[kh,kw,Ci/groups,Co] from x[B,H,W,Ci] and dy[B,Ho,Wo,Co], each group by itself."""
+    for inside, outside in _groups(dw, groups):
+        part = np.empty((*dw.shape[:3], dw[..., outside].shape[3]), dw.dtype)
+        conv2d_weight_grad(x[..., inside], dy[..., outside], stride, padding, part)
+        dw[..., outside] = part

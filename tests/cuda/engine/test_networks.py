@@ -105,3 +105,24 @@ def test_two_threads_get_what_one_gets() -> None:
     with ThreadPoolExecutor(2) as pool:
         for found in pool.map(lambda _: net(x).numpy(), range(4)):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", ["mnist_fc", "csnn"])
+def test_a_loss_by_hand_is_that_of_the_oracle(name: str) -> None:
+    """Operators, indexing, sums and means, there and back."""
+    shape, make = NETWORKS[name]
+    x = 2 * np.random.default_rng(0).standard_normal((IMAGES, *shape)).astype(np.float32)
+    found = []
+    for device in ("cuda", "reference"):
+        net = make(device)
+        for p in net.parameters():
+            p.assign(6 * p.numpy() if p.role == "weight" else p.numpy())
+        weight, *_ = net.parameters()
+        spikes = net(x)
+        rate = spikes.mean(axis=0)
+        margin = (rate[:, 1:] - rate[:, :1]) / (1 + rate.sum(axis=1, keepdims=True))
+        loss = (margin**2).mean() + 1e-3 * (weight**2).sum() - 0.1 * spikes[1:, :, 0].mean()
+        loss.backward()
+        found.append((loss.item(), np.array(weight.grad_numpy())))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=0, atol=2e-5 * abs(found[1][1]).max())
