@@ -64,7 +64,7 @@ class Display(Callback):
         # another line
         with contextlib.suppress(RuntimeError):
             self.clear()
-            wait = ", once its kernels are compiled" if jit.is_compiling() else ""
+            wait = " and its compilation" if jit.is_compiling() else ""
             say(f"stopping after this step{wait} (Ctrl-C again: at once, unsaved)")
 
     def draw(self, title: str, share: float, state: str) -> None:

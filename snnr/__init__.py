@@ -19,7 +19,7 @@ from snnr.errors import (
     ShapeError,
     SnnrError,
     TapeError,
-    near,
+    UnknownName,
 )
 
 if TYPE_CHECKING:
@@ -110,15 +110,13 @@ _ELSEWHERE = {
 }
 
 
-def _nearly(name: str) -> str:
-    """Where a name that is not here stands, or what is called nearly so. Nothing is imported for
-    it: the question comes in the middle of imports too."""
-    if name in _ELSEWHERE:
-        return f"; here it is {_ELSEWHERE[name]}"
+def _elsewhere(name: str) -> dict[str, str]:
+    """What a name that is not here is here, or where it stands. Nothing is imported for it: the
+    question comes in the middle of imports too."""
     for module in _MODULES:
         if name in getattr(sys.modules.get(f"snnr.{module}"), "__all__", ()):
-            return f"; it is snnr.{module}.{name}"
-    return near(name, __all__)
+            return {**_ELSEWHERE, name: f"snnr.{module}.{name}"}
+    return _ELSEWHERE
 
 
 if not TYPE_CHECKING:  # which would take any name for a good one
@@ -128,7 +126,7 @@ if not TYPE_CHECKING:  # which would take any name for a good one
             return getattr(import_module(_LAZY[name]), name)
         if name in _MODULES:
             return import_module(f"snnr.{name}")
-        raise AttributeError(f"module 'snnr' has no attribute {name!r}{_nearly(name)}")
+        raise UnknownName("module 'snnr'", name, lambda: __all__, _elsewhere(name))
 
 
 def __dir__() -> list[str]:

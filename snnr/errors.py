@@ -19,23 +19,42 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _written_out(c) for c in text)
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """`suggestion` among the public names."""
-    return suggestion(name, [one for one in known if not one.startswith("_")])
+class UnknownName(AttributeError):
+    """There is no such attribute. What is called nearly so is looked for when somebody reads the
+    message: most who ask only want to know whether there is one.
+
+    known : gives the names that there are; private ones are not suggested.
+    elsewhere : names that people know from other libraries -> what does that here.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        name: str,
+        known: Callable[[], Iterable[str]],
+        elsewhere: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(owner, name)
+        self.owner = owner
+        self.asked = name
+        self.known = known
+        self.here = (elsewhere or {}).get(name)
+
+    def __str__(self) -> str:
+        if self.here:
+            told = f"; here it is {self.here}"
+        else:
+            told = suggestion(self.asked, [one for one in self.known() if not one.startswith("_")])
+        return f"{self.owner} has no attribute {self.asked!r}{told}"
 
 
 def missing(
     module: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
 ) -> Callable[[str], Any]:
-    """The `__getattr__` of a module: what has no such name says what is called nearly so.
-
-    elsewhere : names that people know from other libraries -> what does that here.
-    """
+    """The `__getattr__` of a module, which refuses every name."""
 
     def refuse(name: str) -> Any:
-        here = (elsewhere or {}).get(name)
-        told = f"; here it is {here}" if here else near(name, known)
-        raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
+        raise UnknownName(f"module {module!r}", name, lambda: known, elsewhere)
 
     return refuse
 

@@ -127,14 +127,16 @@ def test_one_who_listens_already_goes_on_listening() -> None:
         os.close(writing)
 
 
-def test_compiling_is_told_by_every_thread() -> None:
+def test_compiling_is_told_by_every_thread(capsys: pytest.CaptureFixture[str]) -> None:
     from numba.core.compiler_lock import global_compiler_lock
+    from snnr.cli.progress import Display
 
     from snnr.kernels import jit
 
     found: list[bool] = []
 
     def look() -> None:
+        Display().stopping()
         thread = threading.Thread(target=lambda: found.append(jit.is_compiling()))
         thread.start()
         thread.join()
@@ -144,3 +146,7 @@ def test_compiling_is_told_by_every_thread() -> None:
         look()
     look()
     assert found == [True, True, False, False]
+    told = "stopping after this step{} (Ctrl-C again: at once, unsaved)"
+    assert capsys.readouterr().err.splitlines() == [
+        told.format(" and its compilation"), told.format(""),
+    ]  # fmt: skip

@@ -136,10 +136,11 @@ def conv2d(
     bias : ``[out]`` or None.
     stride, padding : of rows and columns, one number for both or two.
     groups : output channels are split into so many groups, each of which reads as many of the
-        input channels; as many groups as channels is a depthwise convolution. What is grouped
-        takes one general path: it passes over absent spikes, but knows nothing of pruned weights,
-        register tiles or Winograd's form, so that few groups of many channels may take longer than
-        no groups.
+        input channels; as many groups as channels is a depthwise convolution. On the CPU that is
+        one walk over rows, and other groups run one after the other, copied out and in, by the
+        ways of an ungrouped convolution: eight groups of eight channels took three times as long
+        as none, of spikes three to ten times. On a GPU a thread makes each value, without tiles. Neither follows surviving
+        weights.
 
     Returns
     -------

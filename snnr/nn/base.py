@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 
-from snnr.errors import ConfigError
+from snnr.errors import ConfigError, UnknownName
 from snnr.kernels import resolve
 from snnr.nn.arrays import Seed, Shape, Spec, _Empty, generator
-from snnr.nn.names import unknown
+from snnr.nn.names import ELSEWHERE
 from snnr.nn.watching import Hook, Watch, watches_of, watching
 from snnr.tensor import Buffer, Parameter, Stored, Tensor
 from snnr.tensor.checks import expect_tensors
@@ -43,7 +43,8 @@ class Layer(ABC):
         cls.launches_alike = launches_alike
 
     def __call__(self, x: Tensor) -> Tensor:
-        expect_tensors(self.name or self.kind, x=x)
+        if not isinstance(x, Tensor):
+            expect_tensors(self.name or self.kind, x=x)
         watches = watches_of(self)
         if not watches:
             return self.forward(x)
@@ -228,7 +229,7 @@ class Layer(ABC):
         )
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(unknown(self.kind, name, [*dir(type(self)), *vars(self)]))
+        raise UnknownName(self.kind, name, lambda: [*dir(type(self)), *vars(self)], ELSEWHERE)
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{key}={value!r}" for key, value in self.settings().items())

@@ -1,10 +1,7 @@
 """What people call things of networks elsewhere, and what they are called here."""
 
-from collections.abc import Iterable
-
-from snnr.errors import near
-
-_HERE = {
+#: name elsewhere -> what does that here
+ELSEWHERE = {
     "zero_grad": "optimizer.zero_grad()",
     "state_dict": "snnr.save(path, network), or {p.name: p.numpy() for p in network.parameters()}",
     "load_state_dict": "snnr.load(path).network, or parameter.assign(array)",
@@ -29,10 +26,3 @@ _HERE = {
     "float": "float32, the dtype of all layers",
     "double": "float32, the dtype of all layers; functions take float64",
 }
-
-
-def unknown(owner: str, name: str, known: Iterable[str]) -> str:
-    """That a layer has no such attribute, and what does the same or is called nearly so."""
-    if name in _HERE:
-        return f"{owner} has no attribute {name!r}; here it is {_HERE[name]}"
-    return f"{owner} has no attribute {name!r}{near(name, known)}"

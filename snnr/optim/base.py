@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnr import kernels
-from snnr.errors import ConfigError, ShapeError, near
+from snnr.errors import ConfigError, ShapeError, UnknownName
 from snnr.kernels import Memory
 from snnr.optim.settings import AdamSettings
 from snnr.optim.state import Kept, State
@@ -142,9 +142,8 @@ class Optimizer(ABC):
         return self.SETTINGS(**{name: getattr(self, name) for name in self.setting_names()})
 
     def __getattr__(self, name: str) -> Any:
-        here = _ELSEWHERE.get(name)
-        told = f"; here it is {here}" if here else near(name, [*dir(type(self)), *vars(self)])
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{told}")
+        kind = type(self)
+        raise UnknownName(kind.__name__, name, lambda: [*dir(kind), *vars(self)], _ELSEWHERE)
 
     @classmethod
     def setting_names(cls) -> list[str]:

@@ -61,7 +61,8 @@ class Function(ABC):
             )
         self._used = True
         present = [t for t in inputs if t is not None]
-        expect_tensors(type(self).__name__, **{f"input {i}": t for i, t in enumerate(present)})
+        if not all(isinstance(tensor, Tensor) for tensor in present):
+            expect_tensors(type(self).__name__, **{f"input {i}": t for i, t in enumerate(present)})
         if not present:
             raise ArgumentError(f"{type(self).__name__} needs at least one input tensor, got none")
         device = present[0].device

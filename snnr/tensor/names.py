@@ -1,9 +1,7 @@
 """What people call things elsewhere, and what they are called here."""
 
-from snnr.errors import near
-
 #: names of other libraries' tensors -> what does that here
-_HERE = {
+ELSEWHERE = {
     "cpu": "x.numpy() copies to the host",
     "cuda": "snnr.Tensor(array, device='cuda'), and network.to('cuda')",
     "to": "snnr.Tensor(array, device=...), and network.to(device)",
@@ -37,12 +35,3 @@ _HERE = {
     "log": "a snnr.Function of your own, or snnr.functional.cross_entropy",
     "abs": "(x ** 2) ** 0.5, or a snnr.Function of your own",
 }
-
-
-def elsewhere(owner: str, name: str, known: list[str]) -> AttributeError:
-    """That there is no such attribute, and what does the same or is called nearly so."""
-    if name.startswith("__"):
-        return AttributeError(f"{owner} has no attribute {name!r}")
-    if name in _HERE:
-        return AttributeError(f"{owner} has no attribute {name!r}; here it is {_HERE[name]}")
-    return AttributeError(f"{owner} has no attribute {name!r}{near(name, known)}")

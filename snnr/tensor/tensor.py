@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnr import kernels
-from snnr.errors import ArgumentError, DeviceError, ShapeError, TapeError
+from snnr.errors import ArgumentError, DeviceError, ShapeError, TapeError, UnknownName
 from snnr.kernels import Backend, Memory, Packed
 from snnr.layout import Layout
-from snnr.tensor.names import elsewhere
+from snnr.tensor.names import ELSEWHERE
 from snnr.tensor.tape import propagate
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ class Tensor:
         return iter([self[i] for i in range(len(self))])
 
     def __getattr__(self, name: str) -> Any:
-        raise elsewhere(type(self).__name__, name, dir(type(self)))
+        raise UnknownName(type(self).__name__, name, lambda: dir(type(self)), ELSEWHERE)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **others: Any) -> Any:
         """A NumPy number on the left of an operator is a number like any other."""

@@ -1,16 +1,18 @@
 """What a `Trainer` is given, checked before the first step: samples, numbers, an optimizer, and a
 checkpoint to go on from."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from snnr.checkpoint import Checkpoint
 from snnr.data import Dataset
-from snnr.errors import CheckpointError, ConfigError
+from snnr.errors import ArgumentError, CheckpointError, ConfigError
 from snnr.input import Samples
 from snnr.nn import Layer
 from snnr.optim import Optimizer
+from snnr.tensor.checks import described
 
 #: settings of the `Trainer` that a checkpoint keeps in its config
 SETTINGS = ("batch_size", "epochs", "loss", "augment", "seed", "schedule")
@@ -43,6 +45,22 @@ def check_whole(name: str, value: Any) -> None:
     """Refuse what is no whole number. Raises ConfigError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ConfigError(f"{name} (={value!r}) must be a whole number")
+
+
+def check_kinds(network: Any, optimizer: Any, callbacks: Any) -> None:
+    """Refuse what stands in the place of something else. Raises ArgumentError."""
+    if not isinstance(network, Layer):
+        raise ArgumentError(
+            f"Trainer: the first argument is {described(network)}, expected a network; the order "
+            "is Trainer(network, optimizer, dataset)"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentError(
+            f"Trainer: the optimizer is {described(optimizer)}, expected one such as "
+            "snnr.optim.GradR(network.parameters())"
+        )
+    if not isinstance(callbacks, Iterable):
+        raise ArgumentError(f"Trainer: callbacks is {described(callbacks)}, expected a list")
 
 
 def check_moves(optimizer: Optimizer, network: Layer) -> None:

@@ -24,7 +24,14 @@ from snnr.training.callback import Callback, has_seam
 from snnr.training.diagnosis import first_not_finite
 from snnr.training.evaluation import Evaluation, evaluate, fitting_batch
 from snnr.training.folder import Best, RunFolder
-from snnr.training.given import SETTINGS, check_moves, check_whole, samples_of, settings_of
+from snnr.training.given import (
+    SETTINGS,
+    check_kinds,
+    check_moves,
+    check_whole,
+    samples_of,
+    settings_of,
+)
 from snnr.training.health import ailments
 from snnr.training.lines import Lines
 from snnr.training.losses import loss_function
@@ -83,6 +90,7 @@ class Trainer:
         config: Mapping[str, Any] | None = None,
         schedule: str | Schedule = "constant",
     ) -> None:
+        check_kinds(network, optimizer, callbacks)
         self._schedule = read_schedule(schedule)
         self.samples = samples_of(dataset, augment, network.device)
         count = self.samples.train.count

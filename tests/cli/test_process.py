@@ -83,16 +83,18 @@ def test_ctrl_c_is_answered_while_kernels_are_compiled_and_the_second_one_ends_i
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}  # with nothing in it
     process = start("train", tiny_file, "--out", "run", *ENDLESS, cwd=tmp_path, **cache)
     assert process.stderr is not None
-    while "mnist_fc" not in process.stderr.readline():
-        assert process.poll() is None
-    time.sleep(1)  # it compiles for several more
-    process.send_signal(signal.SIGINT)
-    assert "stopping after this step, once its kernels are compiled" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    assert process.wait(60) == 130
-    assert time.monotonic() - began < 20  # of 1.1, where nobody else wants the cores
-    assert "Traceback" not in process.communicate()[1]
+    with process:
+        lines = iter(process.stderr.readline, "")
+        assert any("mnist_fc" in line for line in lines)
+        time.sleep(1)  # it compiles for several more
+        process.send_signal(signal.SIGINT)
+        told = next((line for line in lines if line.startswith("stopping")), "")
+        assert "(Ctrl-C again: at once, unsaved)" in told  # also between two compilations
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert process.wait(60) == 130
+        assert time.monotonic() - began < 20  # of 1.1, where nobody else wants the cores
+        assert "Traceback" not in process.stderr.read()
     assert not (tmp_path / "run/checkpoint.h5").exists()
 
 

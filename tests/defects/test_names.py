@@ -155,7 +155,7 @@ def test_near_misses_are_suggested(name: str, told: str) -> None:
 
 def test_a_name_of_another_module_is_found() -> None:
     importlib.import_module("snnr.nn")
-    with pytest.raises(AttributeError, match=r"it is snnr\.nn\.LIF$"):
+    with pytest.raises(AttributeError, match=r"here it is snnr\.nn\.LIF$"):
         _ = importlib.import_module("snnr").LIF
 
 

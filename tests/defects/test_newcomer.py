@@ -72,6 +72,18 @@ TOLD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: snnr.Trainer(net(), adam(), (IMAGES, [0, 1])), snnr.ConfigError,
         r"a tuple.*snnr\.data\.load",
     ),
+    "a trainer the other way": (
+        lambda: snnr.Trainer(adam(), net(), None), snnr.ArgumentError,
+        r"Adam.*expected a network.*Trainer\(network, optimizer, dataset\)",
+    ),
+    "parameters for an optimizer": (
+        lambda: snnr.Trainer(net(), net().parameters(), None), snnr.ArgumentError,
+        "optimizer is list.*GradR",
+    ),
+    "a callback for callbacks": (
+        lambda: snnr.Trainer(net(), adam(), None, callbacks=snnr.Callback()), snnr.ArgumentError,
+        "callbacks is.*expected a list",
+    ),
     "a layer of an array": (lambda: nn.Linear(4, 3)(ROWS), snnr.ArgumentError, "Linear: x is a N"),
     "a layer of a list": (lambda: nn.LIF()([1.0]), snnr.ArgumentError, r"list \[1.0\].*np.asarray"),
     "a tensor of torch": (

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import snnr
+from snnr import nn
 from snnr.errors import ConfigError, ShapeError
 from snnr.export import exported, write_c
 from snnr.export.c import Answers, Written
@@ -225,3 +226,23 @@ def test_networks_by_name(name: str, shape: tuple[int, ...], tmp_path: Path) -> 
             np.testing.assert_allclose(
                 told.outputs[sure] * found.program.scale, rates[sure], rtol=0, atol=1e-6
             )
+
+
+@needs_compiler
+def test_convolutions_in_groups(tmp_path: Path, pixels: np.ndarray) -> None:
+    net = network("8c3-lif-8c3-lif-mp2-fc5-lif(v_threshold=0.3)")
+    layers = list(net)
+    old = next(one for one in layers[1:] if isinstance(one, nn.Conv2d))
+    grouped = nn.Conv2d(8, 8, 3, padding=1, bias=False, groups=4)
+    grouped.weight.assign(3 * old.weight.numpy()[:, :2])
+    net = nn.Sequential(*(grouped if one is old else one for one in layers), T=4).eval()
+    found = write_c(net, tmp_path / "n.h", "n", None, input_shape=(2, 9, 8), mean=MEAN, std=STD)
+    told = found.check(pixels, SANITIZED)
+    same(told, found.emulate(pixels))
+    dense, _ = dense_spikes(net, normalised(pixels))
+    sure = found.emulate(pixels).margins > ROUNDING
+    stages = [s for s in exported(net, (2, 9, 8)).form.stages if s.neuron is not None]
+    for stage, spikes in zip(stages, told.spikes, strict=True):
+        wanted = dense[stage.neuron_name][:, :, stage.kept].swapaxes(0, 1)
+        assert 0.01 < wanted.mean() < 0.9
+        np.testing.assert_array_equal(spikes[sure], wanted.reshape(spikes.shape)[sure])

@@ -293,3 +293,18 @@ def test_a_file_whose_signs_or_connections_are_wrong_is_refused(tmp_path: Path) 
 def test_settings_are_checked(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(snnr.ConfigError, match=message):
         optim.DeepR(weights(), **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_where_all_may_be_active_none_is_ever_dormant(device: str) -> None:
+    """A weight that would change its sign stays at a tiny value: nothing is pruned or regrown."""
+    params = weights(device=device)
+    optimizer = optim.DeepR(params, lr=0.5, target_connectivity=1.0)
+    optimizer.begin(None, 8)
+    for t in range(8):
+        for p in params:
+            p.grad = gradient(p, t)
+        optimizer.step()
+    assert optimizer.connectivity() == 1
+    assert set(optimizer.take_changes().values()) == {(0, 0)}
+    assert any((abs(p.numpy()) < 1e-6).any() for p in params[:2])

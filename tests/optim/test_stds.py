@@ -67,6 +67,13 @@ def test_the_threshold_grows_from_0_along_a_sine() -> None:
     assert found[0] == 0
 
 
+def test_what_is_far_from_the_plan_is_answered_more_than_in_proportion() -> None:
+    optimizer = optim.STDS(weights(), threshold=0.4, target_connectivity=0.05)
+    near, far = (optimizer.move(lag, 0.5, 0.1, 0.05) for lag in (0.01, 1.0))
+    assert 0 < 100 * near < far
+    assert optimizer.move(-1.0, 0.5, 0.1, 0.05) == -far
+
+
 def test_a_pruned_connection_keeps_learning_and_comes_back() -> None:
     """Straight through: theta gets the gradient of w, also where w is 0."""
     p = weights()[0]

@@ -13,6 +13,7 @@ import snnr
 from snnr import optim
 from snnr.errors import CheckpointError, ConfigError
 from snnr.training import RunSettings, resume, run_settings, start
+from snnr.training.run import make_optimizer
 from snnr.training.settings import method_options, run_fields, run_folder, takes
 
 SHORT: dict[str, Any] = {"epochs": 2, "batch_size": 20, "timesteps": 3, "lr": 0.01, "prior": 0.05}
@@ -51,6 +52,17 @@ def test_a_run_is_made_from_its_settings(tiny_file: Path) -> None:
     assert run.schedule.startswith("cosine")
     assert (run.network.T, run.samples.train.count, run.optimizer.lr) == (2, 90, 0.02)
     assert run.evaluate().loss > 0.7  # of rates in 0..1 of four classes, a squared error is less
+
+
+@pytest.mark.parametrize("method", ["deep-r", "soft-deep-r", "set"])
+def test_a_method_that_draws_draws_from_the_seed_of_the_run(method: str) -> None:
+    net = snnr.models.mnist_fc(T=1, input_shape=(1, 2, 2), classes=4, hidden=3, device="reference")
+    made = [
+        make_optimizer(run_settings("mnist", method=method, seed=seed), net).rng  # type: ignore[attr-defined]
+        for seed in (0, 5, 5)
+    ]
+    first, second, third = (rng.bit_generator.state for rng in made)
+    assert first != second == third
 
 
 def test_settings_are_a_record_that_says_what_it_is() -> None:

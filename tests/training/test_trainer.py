@@ -192,11 +192,16 @@ def test_a_tampered_progress_is_refused(tiny: Dataset, tmp_path: Path) -> None:
         {"changed": None}, {"changed": {}}, {"changed": dict.fromkeys(changed, "?")},
         {"changed": dict.fromkeys(changed, "AAAA")}, {"changed": dict.fromkeys(changed, 5)},
         {"changed": dict.fromkeys(changed, changed["0_conv2d.weight"])},
+        {"changed": {name: f"?{text}" for name, text in changed.items()}},
     ):  # fmt: skip
         found = snnr.load(tmp_path / "c.h5")
         found.rng_state["progress"].update(change)
         with pytest.raises(snnr.CheckpointError, match="state of the training is damaged"):
             Trainer.resume(found, tiny)
+    found = snnr.load(tmp_path / "c.h5")
+    found.config["data"] = "tiny"
+    with pytest.raises(snnr.ConfigError, match="resume with the data set it was started with"):
+        Trainer.resume(found, tiny)
     found = snnr.load(tmp_path / "c.h5")
     assert found.order is not None
     found.order[0] = found.order[1]

@@ -18,7 +18,8 @@ conv2d_input_grad                 (measured density,  survivors: lists of surviv
                                   connectivity,       sampled: gradients of survivors
                                   kernel and stride)  winograd, tiles: dense, stride 1
                                                       patches: any stride, few channels
-grouped_conv2d, ...               conv/grouped        one walk over pixels
+grouped_conv2d, ...               conv/grouped        depthwise: one walk over rows; the ways of
+                                                      conv/choose, group by group
 lif, lif_grad, lif_potential      neuron/sequence     neuron/step: one block, one time step
 lif_pool, lif_pool_grad           neuron/pooled       neuron/window: four pixels in registers
 batch_norm..., norm_lif_...       norm
