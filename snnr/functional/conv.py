@@ -139,8 +139,8 @@ def conv2d(
         input channels; as many groups as channels is a depthwise convolution. On the CPU that is
         one walk over rows, and other groups run one after the other, copied out and in, by the
         ways of an ungrouped convolution: eight groups of eight channels took three times as long
-        as none, of spikes three to ten times. On a GPU a thread makes each value, without tiles. Neither follows surviving
-        weights.
+        as none, of spikes three to ten times. On a GPU a thread makes each value, without tiles.
+        Neither follows surviving weights.
 
     Returns
     -------
