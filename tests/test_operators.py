@@ -255,9 +255,12 @@ def test_the_first_loss_by_hand_is_that_by_name_to_the_bit() -> None:
 # What is refused
 
 X, Y = made((3, 4), None, "reference"), made((2, 3), 2, "reference")
+SINGLE = snnr.Tensor(np.ones(3, np.float32))
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "an array": (lambda: X + np.ones(4), snnr.ArgumentError, r"\+: .*NumPy array \[4\].*wrap it"),
     "an array on the left": (lambda: np.ones(4) / X, snnr.ArgumentError, "/: .*wrap it"),
+    "a number beyond it": (lambda: SINGLE * 1e300, snnr.ArgumentError, r"\*: .*1e\+300.*most 3.4"),
+    "a whole one": (lambda: X - 10**400, snnr.ArgumentError, "-: .*the largest number of float64"),
     "a word": (lambda: X * "a", snnr.ArgumentError, r"\*: .*str 'a'.*Tensor or a number"),
     "a truth": (lambda: X - True, snnr.ArgumentError, "bool True"),
     "nothing": (lambda: X + None, snnr.ArgumentError, "NoneType"),  # type: ignore[operator]

@@ -29,6 +29,17 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
+def _within(name: str, value: Any, like: Tensor) -> float:
+    """A number that the tensor's dtype can say, or one that is not finite in itself."""
+    most = float(np.finfo(like.float_dtype).max)
+    if most < abs(value) < math.inf:
+        raise ArgumentError(
+            f"{name}: the other operand is {value!r}, expected at most {most:g}, the largest "
+            f"number of {np.dtype(like.float_dtype)}"
+        )
+    return float(value)
+
+
 def _operand(name: str, value: Any, like: Tensor) -> Tensor:
     """The other operand; a number as a tensor that is filled with it."""
     if isinstance(value, Tensor):
@@ -39,7 +50,7 @@ def _operand(name: str, value: Any, like: Tensor) -> Tensor:
             f"{remedy(value)}"
         )
     memory = like.backend.empty(like.memory.shape, like.float_dtype)
-    like.backend.fill(memory, float(value))
+    like.backend.fill(memory, _within(name, value, like))
     return Tensor.from_memory(memory, like.device, like.timesteps, like.layout)
 
 
@@ -63,7 +74,7 @@ def subtract_from(a: Tensor, b: Any) -> Tensor:
 def multiply(a: Tensor, b: Any) -> Tensor:
     """a * b; of spikes with spikes, spikes."""
     if is_number(b):
-        return Scale(float(b))(a)
+        return Scale(_within("*", b, a))(a)
     a, b = together("*", a, _operand("*", b, a))
     return Multiply()(b, a) if a.dtype == "uint8" and b.dtype != "uint8" else Multiply()(a, b)
 
