@@ -1,5 +1,6 @@
 """Small stand-ins that many tests share, and how the suite is spread over cores."""
 
+import signal
 from pathlib import Path
 
 import numba
@@ -46,6 +47,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if cores == 1 or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
     return min(WORKERS, cores)
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is ignored in what a shell started in the background, and in its children, of which
+    many tests expect that they answer it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
