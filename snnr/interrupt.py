@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -169,12 +170,15 @@ class Watch:
         self._arrivals: _Arrivals | None = None
         self._thread: threading.Thread | None = None
         self._token: contextvars.Token[Watch | None] | None = None
+        self._told: Callable[[Any], Any] = sys.__unraisablehook__
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._arrivals = _Arrivals()
             if self._arrivals.heard:
                 self._token = _watching.set(self)
+                # a Ctrl-C inside of what a compiler calls back ends there, with a traceback
+                self._told, sys.unraisablehook = sys.unraisablehook, self._tell
                 self._thread = threading.Thread(target=self._look, name="signals", daemon=True)
                 self._thread.start()
         return self
@@ -186,10 +190,16 @@ class Watch:
         if self._thread is not None and self._token is not None:
             self._arrivals.wake()
             self._thread.join()
+            sys.unraisablehook = self._told
             _watching.reset(self._token)
         self._arrivals.close()
         if self._again:
             self._leave()
+
+    def _tell(self, lost: Any) -> None:
+        """About what was raised where nobody could catch it; not of a wish, which is kept."""
+        if not isinstance(lost.exc_value, AtOnce):
+            self._told(lost)
 
     def _look(self) -> None:
         due = leaving = False  # an answer; the block

@@ -1,6 +1,7 @@
 """Signals in a process of their own: answered while the main thread is busy, and obeyed when it is
 deaf."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -150,3 +152,22 @@ def test_compiling_is_told_by_every_thread(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err.splitlines() == [
         told.format(" and its compilation"), told.format(""),
     ]  # fmt: skip
+
+
+def test_a_second_ctrl_c_inside_of_a_callback_of_c_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    before = sys.unraisablehook
+    callback = ctypes.CFUNCTYPE(None)(lambda: stop._receive(signal.SIGINT, None))
+    other = ctypes.CFUNCTYPE(None)(lambda: {}["a mistake"])
+    with Watch(lambda: None), Stop() as stop:
+        stop.request()
+        callback()
+        assert told == []
+        with pytest.raises(AtOnce):
+            stop.heed()
+        other()
+        assert [one.exc_type for one in told] == [KeyError]
+    assert sys.unraisablehook == before

@@ -7,6 +7,7 @@ by the rule of `snnr.tensor.broadcast`.
 
 import math
 import operator
+import sys
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,18 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
+#: the largest number of each dtype
+_MOST = {"float32": float.fromhex("0x1.fffffep+127"), "float64": sys.float_info.max}
+
+
 def _within(name: str, value: Any, like: Tensor) -> float:
     """A number that the tensor's dtype can say, or one that is not finite in itself."""
-    most = float(np.finfo(like.float_dtype).max)
+    dtype = np.dtype(like.float_dtype).name
+    most = _MOST[dtype]
     if most < abs(value) < math.inf:
         raise ArgumentError(
             f"{name}: the other operand is {value!r}, expected at most {most:g}, the largest "
-            f"number of {np.dtype(like.float_dtype)}"
+            f"number of {dtype}"
         )
     return float(value)
 

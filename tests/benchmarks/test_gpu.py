@@ -158,7 +158,8 @@ def arguments(**changes: object):
     import argparse
 
     values = {"out": ROOT / "out" / "cuda.json", "rehearse": False, "peer_python": "peers/python",
-              "cifar10": None, "cifar_epochs": 1, "again": False, **changes}  # fmt: skip
+              "cifar10": None, "cifar_epochs": 1, "again": False, "step_peer": [],
+              "products": None, **changes}  # fmt: skip
     return argparse.Namespace(**values)
 
 
