@@ -44,6 +44,7 @@ def test_dense_has_no_target(run: Run, tiny_file: Path, command: str) -> None:
     assert "dense" in told
 
 
+@pytest.mark.slow
 def test_a_sweep_over_targets_and_schedules(run: Run, tiny_file: Path) -> None:
     axes = ("--target-connectivity", 0.5, "--target-connectivity", 0.2)
     axes += ("--schedule", "constant", "--schedule", "cosine")

@@ -76,6 +76,7 @@ def test_a_run_and_what_is_done_with_it(run: Run, here: None, columns: int) -> N
     fits(run("report", "0"), columns)
 
 
+@pytest.mark.slow
 def test_many_runs(run: Run, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = 80
     monkeypatch.delenv("COLUMNS", raising=False)
