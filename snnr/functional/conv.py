@@ -33,69 +33,64 @@ class Conv2d(Function):
         size = output_size(pixels[:2], self.weight.shape[:2], self.stride, self.padding)
         channels = self.weight.shape[3]
         out = self.backend.empty((self.images.shape[0], *size, channels), weight.dtype)
-        self.backend.conv2d(
-            self.images, self.weight, None if bias is None else bias.memory, self.stride,
-            self.padding, out, self.hints,
-        )  # fmt: skip
+        self.product(None if bias is None else bias.memory, out)
         return out.reshape((*lead, *size, channels))
 
     def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
-        backend = self.backend
         dy = grad.reshape((self.images.shape[0], *grad.shape[-3:]))
         dx = dw = db = None
         if self.needs[1]:
-            dw = room_for_gradient(self.parameter, self.hints)
-            backend.conv2d_weight_grad(self.images, dy, self.stride, self.padding, dw, self.hints)
+            dw = self.weight_gradient(dy)
             keep_wanted(self.parameter, dw)
         if self.needs[2]:
-            db = backend.empty(dy.shape[-1], dy.dtype)
-            backend.bias_grad(rows_of(dy), db)
+            db = self.backend.empty(dy.shape[-1], dy.dtype)
+            self.backend.bias_grad(rows_of(dy), db)
         if self.needs[0]:
-            flat = backend.empty(self.images.shape, dy.dtype)
-            backend.conv2d_input_grad(dy, self.weight, self.stride, self.padding, flat, self.hints)
+            flat = self.backend.empty(self.images.shape, dy.dtype)
+            self.input_gradient(dy, flat)
             dx = flat.reshape(self.x_shape)
         return dx, dw, db
 
+    def product(self, bias: Memory | None, out: Memory) -> None:
+        """out = images * weight + bias."""
+        self.backend.conv2d(
+            self.images, self.weight, bias, self.stride, self.padding, out, self.hints
+        )
 
-class GroupedConv2d(Function):
+    def weight_gradient(self, dy: Memory) -> Memory:
+        """That of the kernel."""
+        dw = room_for_gradient(self.parameter, self.hints)
+        self.backend.conv2d_weight_grad(self.images, dy, self.stride, self.padding, dw, self.hints)
+        return dw
+
+    def input_gradient(self, dy: Memory, dx: Memory) -> None:
+        """dx = that of the images."""
+        self.backend.conv2d_input_grad(dy, self.weight, self.stride, self.padding, dx, self.hints)
+
+
+class GroupedConv2d(Conv2d):
     """The same, each group of channels by itself."""
 
-    owned = True
-
     def __init__(self, stride: Pair, padding: Pair, groups: int) -> None:
-        self.geometry = stride, padding, groups
+        super().__init__(stride, padding, Hints())
+        self.groups = groups
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Memory:
-        self.x_shape = x.memory.shape
-        lead, pixels = self.x_shape[:-3], self.x_shape[-3:]
-        self.images = x.memory.reshape((prod(lead), *pixels))
-        self.weight = weight.memory
-        self.parameter = weight
-        stride, padding, _ = self.geometry
-        size = output_size(pixels[:2], self.weight.shape[:2], stride, padding)
-        channels = self.weight.shape[3]
-        out = self.backend.empty((self.images.shape[0], *size, channels), weight.dtype)
+    def product(self, bias: Memory | None, out: Memory) -> None:
         self.backend.grouped_conv2d(
-            self.images, self.weight, None if bias is None else bias.memory, *self.geometry, out
+            self.images, self.weight, bias, self.stride, self.padding, self.groups, out
         )
-        return out.reshape((*lead, *size, channels))
 
-    def backward(self, grad: Memory) -> tuple[Memory | None, ...]:
-        backend = self.backend
-        dy = grad.reshape((self.images.shape[0], *grad.shape[-3:]))
-        dx = dw = db = None
-        if self.needs[1]:
-            dw = backend.empty(self.weight.shape, self.weight.dtype)
-            backend.grouped_conv2d_weight_grad(self.images, dy, *self.geometry, dw)
-            keep_wanted(self.parameter, dw)
-        if self.needs[2]:
-            db = backend.empty(dy.shape[-1], dy.dtype)
-            backend.bias_grad(rows_of(dy), db)
-        if self.needs[0]:
-            flat = backend.empty(self.images.shape, dy.dtype)
-            backend.grouped_conv2d_input_grad(dy, self.weight, *self.geometry, flat)
-            dx = flat.reshape(self.x_shape)
-        return dx, dw, db
+    def weight_gradient(self, dy: Memory) -> Memory:
+        dw = self.backend.empty(self.weight.shape, self.weight.dtype)
+        self.backend.grouped_conv2d_weight_grad(
+            self.images, dy, self.stride, self.padding, self.groups, dw
+        )
+        return dw
+
+    def input_gradient(self, dy: Memory, dx: Memory) -> None:
+        self.backend.grouped_conv2d_input_grad(
+            dy, self.weight, self.stride, self.padding, self.groups, dx
+        )
 
 
 def output_size(size: Any, taps: Any, stride: Pair, padding: Pair) -> Pair:

@@ -33,5 +33,5 @@ ELSEWHERE = {
     "mm": "snnr.functional.linear(x, weight)",
     "exp": "a snnr.Function of your own",
     "log": "a snnr.Function of your own, or snnr.functional.cross_entropy",
-    "abs": "(x ** 2) ** 0.5, or a snnr.Function of your own",
+    "abs": "a snnr.Function of your own",
 }
