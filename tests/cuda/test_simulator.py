@@ -40,7 +40,13 @@ def test_kernels() -> None:
 
 @pytest.mark.skipif(SIMULATED, reason="this is that process")
 @pytest.mark.parametrize(
-    "name", ["test_methods.py", "test_networks.py", "test_runs.py", "test_masked.py"]
+    "name",
+    [
+        "test_methods.py",
+        "test_networks.py",
+        pytest.param("test_runs.py", marks=pytest.mark.slow),
+        pytest.param("test_masked.py", marks=pytest.mark.slow),
+    ],
 )
 def test_engine(name: str) -> None:
     assert " passed" in simulated(TESTS / "cuda" / "engine" / name)

@@ -165,7 +165,8 @@ def test_grow_random(kernels, size, share, dtype):
     w = pruned(generator, (size,), share, dtype)
     there = np.count_nonzero(w)
     sign = generator.choice(np.array([-1, 1], np.int8), size)
-    for total in sorted({there - 1, there, (3 * there + size) // 4, size}):
+    # the last free places of many are long in coming, where the reference draws in Python
+    for total in sorted({there - 1, there, (3 * there + size) // 4, min(size, there + 600)}):
         for key, step, given in ((5, 0, None), (1 << 63 | 7, (1 << 33) + 1, sign)):
             done = compare(
                 kernels, "grow_random", (), updated=("w", "counts"), w=w, total=total, key=key,
