@@ -50,10 +50,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_configure() -> None:
-    """Ctrl-C is ignored in what a shell started in the background, and in its children, of which
-    many tests expect that they answer it."""
+    """Ctrl-C is ignored in what a shell started in the background, a closed terminal under nohup,
+    and both in their children, of which many tests expect that they answer. What is handled here is
+    not ignored there."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    closed = getattr(signal, "SIGHUP", None)  # Windows has none
+    if closed is not None and signal.getsignal(closed) is signal.SIG_IGN:
+        signal.signal(closed, lambda number, frame: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

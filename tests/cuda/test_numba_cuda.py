@@ -23,17 +23,17 @@ from snnr.errors import DeviceError
 """
 
 
-def told(code):
+def told(code, *options):
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
     done = subprocess.run(
-        [sys.executable, "-c", BROKEN + code],
+        [sys.executable, *options, "-c", code],
         capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     return done.stdout
 
 
 def test_it_is_named_with_its_neighbours():
-    text = told("""
+    text = told(BROKEN + """
 for attempt in range(2):
     try:
         kernels.backend("cuda")
@@ -49,6 +49,19 @@ for attempt in range(2):
 
 
 def test_auto_is_the_cpu_and_says_why():
-    device, reason = told("print(*kernels.choose('auto'), sep='|')").strip().split("|")
+    device, reason = told(BROKEN + "print(*kernels.choose('auto'), sep='|')").strip().split("|")
     assert device == "cpu"
     assert "cannot load numba-cuda" in reason
+
+
+def test_numbas_own_compiler_is_not_taken_for_it():
+    """Without the .pth file of numba-cuda, which -S leaves out with all others."""
+    code = f"""
+import sys
+sys.path[:] = {sys.path}
+from snnr import kernels
+print(*kernels.choose("auto"), sep="|")
+"""
+    device, reason = told(code, "-S").strip().split("|")
+    assert device == "cpu"
+    assert reason.startswith("CUDA finds the kernels' compiler that numba ")

@@ -34,6 +34,13 @@ except Exception as error:  # beside a NumPy that is too new for it, an Attribut
         f"{np.__version__} and numba {version('numba')} ({type(error).__name__}: {error}): install "
         "versions that fit each other with pip install 'snnr[cuda]', or use device='cpu'"
     ) from error
+if "numba_cuda" not in str(cuda.__file__):
+    # a file *.pth of numba-cuda's puts it in the place of Numba's own, which has less
+    raise DeviceError(
+        f"device 'cuda' finds the kernels' compiler that numba {version('numba')} brings, and not "
+        f"numba-cuda {version('numba-cuda')} (Python was started with -S, or its .pth file is "
+        "missing): install 'snnr[cuda]' into this environment, or use device='cpu'"
+    )
 
 #: the least compute capability that CUDA 13 compiles for
 LEAST_CAPABILITY = (7, 5)
