@@ -11,7 +11,7 @@ from snnr.errors import DataError
 from .registry import Augmentation
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images and labels in memory.
 
@@ -39,6 +39,13 @@ class Dataset:
         """(C, H, W)."""
         _, channels, height, width = self.x_train.shape
         return channels, height, width
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.image_shape))
+        return (
+            f"Dataset({self.name!r}, {len(self.x_train)} training and {len(self.x_test)} test "
+            f"images {shape} {self.x_train.dtype}, {self.classes} classes)"
+        )
 
 
 def check(dataset: Dataset) -> Dataset:

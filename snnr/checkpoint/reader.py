@@ -26,7 +26,7 @@ CHECKPOINT = "checkpoint.h5"
 BEST = "best.h5"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Checkpoint:
     """What a file held, ready for use.
 
@@ -52,6 +52,14 @@ class Checkpoint:
     connectivity: float
     created: str
     snnr_version: str
+
+    def __repr__(self) -> str:
+        how = "none" if self.optimizer is None else type(self.optimizer).__name__
+        known = "unknown" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"
+        return (
+            f"Checkpoint({str(self.path)!r}, epoch {self.epoch}, accuracy {known}, connectivity "
+            f"{100 * self.connectivity:.2f} %, {len(self.network)} layers, optimizer {how})"
+        )
 
 
 def load(

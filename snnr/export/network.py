@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snnr.checkpoint import Checkpoint
 from snnr.checkpoint.file import replace as put
 from snnr.errors import ConfigError
 from snnr.nn import Sequential
@@ -15,7 +16,7 @@ from snnr.sparse.form import Form, Shape, form_of, input_shape_of
 from snnr.sparse.removal import pruned
 from snnr.sparse.source import Normalisation, read
 
-Source = Sequential | str | os.PathLike[str]
+Source = Sequential | Checkpoint | str | os.PathLike[str]
 Statistics = Sequence[float] | None
 
 
@@ -42,7 +43,7 @@ def exported(
     std: Statistics = None,
     T: int | None = None,
 ) -> Exported:
-    """A network, a checkpoint file or the folder of a run, compiled for export.
+    """A network, a checkpoint, its file or the folder of a run, compiled for export.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from snnr.input.images import KINDS, Images, Kind
 from snnr.input.source import Source
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """Training and test samples with their labels.
 
@@ -51,6 +51,9 @@ class Samples:
                 f"{self.name}: training samples are {list(self.train.sample_shape)}, test samples "
                 f"{list(self.test.sample_shape)}; both need one shape"
             )
+
+    def __repr__(self) -> str:
+        return f"Samples({self.name!r}, {self.train!r}, {self.test!r}, {self.classes} classes)"
 
     @classmethod
     def of(

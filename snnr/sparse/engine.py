@@ -7,6 +7,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnr.checkpoint import Checkpoint
 from snnr.errors import ConfigError, DeviceError, ShapeError
 from snnr.kernels import threads
 from snnr.nn import Sequential
@@ -32,7 +33,7 @@ MOST_IMAGES = 64
 
 
 def compile(
-    source: "Sequential | str | os.PathLike[str]",
+    source: "Sequential | Checkpoint | str | os.PathLike[str]",
     input_shape: Shape | None = None,
     limit: int | None = None,
 ) -> "Engine":
@@ -40,8 +41,9 @@ def compile(
 
     Parameters
     ----------
-    source : a network (as its weights are now, in evaluation mode), or a checkpoint file, or the
-        folder of a run. A file is read without making a dense weight.
+    source : a network (as its weights are now, in evaluation mode), or a checkpoint that was
+        loaded, which also knows the images, or its file, or the folder of a run. A file is read
+        without making a dense weight.
     input_shape : of one sample, ``(C, H, W)`` or ``(C,)``, where neither the checkpoint nor a first
         linear layer says so; without it the first images do.
     limit : bytes of memory that the file may ask for, as for `snnr.load`.
@@ -98,6 +100,16 @@ class Engine:
         if found is None:
             found = self._shapes.setdefault(shape, Built(self.described, shape))
         return found
+
+    def __repr__(self) -> str:
+        if self._built is None:
+            return "Engine(of images whose shape the first ones tell)"
+        weights = [stage.weight for stage in self.form.stages if stage.weight is not None]
+        return (
+            f"Engine({'x'.join(map(str, self.form.input_shape))} to "
+            f"{'x'.join(map(str, self.form.output_shape))}, T={self.form.T}, {len(weights)} layers "
+            f"of {sum(len(weight.data) for weight in weights)} connections)"
+        )
 
     @property
     def form(self) -> Form:

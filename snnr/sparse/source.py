@@ -5,13 +5,13 @@ Weights come as CSR: out of a file nothing of a dense weight's size is made.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnr.checkpoint import SparseWeight, load_sparse
+from snnr.checkpoint import Checkpoint, SparseWeight, load_sparse
 from snnr.errors import CheckpointError, ConfigError, SnnrError
 from snnr.nn import IF, LIF, AvgPool2d, Dropout, Flatten, Layer, MaxPool2d, Voting, describe
 from snnr.nn import Sequential as Sequence_
@@ -71,8 +71,10 @@ class Described:
     network: Sequence_ | None = None
 
 
-def read(source: "Sequence_ | str | os.PathLike[str]", limit: int | None = None) -> Described:
-    """A network (its weights as they are now) or a checkpoint file, or the folder of a run.
+def read(
+    source: "Sequence_ | Checkpoint | str | os.PathLike[str]", limit: int | None = None
+) -> Described:
+    """A network (its weights as they are now), a checkpoint, its file, or the folder of a run.
 
     Raises
     ------
@@ -81,6 +83,13 @@ def read(source: "Sequence_ | str | os.PathLike[str]", limit: int | None = None)
     """
     if isinstance(source, Sequence_):
         return of_network(source)
+    if isinstance(source, Checkpoint):
+        found = of_network(source.network)
+        shape, normalisation = _images(source.config, str(source.path))
+        return replace(
+            found, input_shape=shape or found.input_shape, normalisation=normalisation,
+            config=source.config,
+        )  # fmt: skip
     if isinstance(source, Layer):
         raise ConfigError(
             f"compile takes a Sequential or a checkpoint, not a {type(source).__name__}; wrap it: "

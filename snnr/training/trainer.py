@@ -177,6 +177,13 @@ class Trainer:
         trainer._saved = True
         return trainer
 
+    def __repr__(self) -> str:
+        return (
+            f"Trainer({self.samples.name!r}, {type(self.network).__name__}, "
+            f"{type(self.optimizer).__name__}, epoch {self.epoch} of {self.epochs}, "
+            f"batch_size={self.batch_size}, {self.network.device})"
+        )
+
     @property
     def epoch(self) -> int:
         """Completed epochs."""
