@@ -11,8 +11,9 @@ from snnr.kernels.cpu.memory import empty
 from snnr.kernels.jit import jit
 from snnr.kernels.operations import Hints, Packed
 
-#: connectivity above which lists cost more than they spare
-PACKED = 0.3
+#: connectivity above which lists cost more than they spare: of a few places in every cache line
+#: all lines are read
+PACKED = 0.15
 #: elements per task
 BLOCK = 65536
 

@@ -20,12 +20,14 @@ from snnr.kernels.cpu.memory import empty
 from snnr.kernels.cpu.packed import pack
 from snnr.kernels.cpu.parts import events
 from snnr.kernels.cpu.parts.transpose import swap_last
+from snnr.kernels.cpu.parts.vector import REGISTER
 from snnr.kernels.operations import Hints, Packed, Pair
 
 #: spike density above which dense tiles beat the walk over spikes (forward, weight gradient)
 SPIKE_DENSITY = 0.30
-#: connectivity below which walking the surviving weights beats dense tiles
-SPARSE = 0.2
+#: connectivity below which walking the surviving weights beats dense tiles, which gain more from
+#: wide registers than a walk does
+SPARSE = 0.125 if REGISTER >= 64 else 0.2
 #: connectivity below which a sum for each survivor beats the gradient of all weights
 SAMPLED = 0.1
 #: `SPARSE` beside the walk over spikes, as a part of the spike density
