@@ -51,7 +51,7 @@ class Net:
 
 
 def optimizer(kind: type[Masked], net: Net, few: bool = True, **settings: Any) -> Masked:
-    given = {"lr": 0.01, "target_connectivity": 0.15, "distribution": "uniform"}
+    given = {"lr": 0.01, "target_connectivity": 0.12, "distribution": "uniform"}
     if kind is not optim.DeepR:
         given["every"] = 4
     made = kind(net.weights, **{**given, **settings}, rng=3)  # type: ignore[arg-type]
@@ -256,7 +256,7 @@ class Looks(Callback):
 def trainer(data: Dataset, kind: type[Masked] = optim.SET, **settings: Any) -> Trainer:
     net = network()
     settings_of = {} if kind is optim.DeepR else {"every": 5}
-    one = kind(net.parameters(), lr=0.01, target_connectivity=0.2, **settings_of, rng=2)
+    one = kind(net.parameters(), lr=0.01, target_connectivity=0.12, **settings_of, rng=2)
     return Trainer(net, one, data, **{"batch_size": 32, "epochs": 3, "seed": 5, **settings})
 
 
