@@ -15,7 +15,7 @@ FOLDERS = {"snnr": "snnr", "cli": "snnr.cli", "data": "snnr.data"}
 #: from the ground up; rooms on one line stand beside each other and do not import one another
 ORDER: list[tuple[str, ...]] = [
     ("snnr.errors",),
-    ("snnr.budget", "snnr.interrupt", "snnr.lock"),
+    ("snnr.budget", "snnr.interrupt", "snnr.lock", "snnr.wording"),
     ("snnr.hdf5",),
     ("snnr.data",),
     ("snnr.kernels.rules",),

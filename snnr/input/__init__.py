@@ -1,17 +1,22 @@
 """Batches of network input from whole data sets: images, and sequences of spikes."""
 
 from snnr.input.events import Events, binned
-from snnr.input.images import KINDS, Images, Kind, affine_matrices
+from snnr.input.images import Images, affine_matrices
+from snnr.input.moves import KINDS, MOVES, Affine, CropFlip, Moves, canonical_moves
 from snnr.input.samples import Samples
 from snnr.input.source import Source
 
 __all__ = [
     "KINDS",
+    "MOVES",
+    "Affine",
+    "CropFlip",
     "Events",
     "Images",
-    "Kind",
+    "Moves",
     "Samples",
     "Source",
     "affine_matrices",
     "binned",
+    "canonical_moves",
 ]

@@ -5,19 +5,17 @@ seed fixes every batch on every device; the pixels are moved by a kernel.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnr import kernels
 from snnr.errors import ConfigError, ShapeError
+from snnr.input.moves import Affine, CropFlip, Moves, moves
 from snnr.input.source import Source, fits
 from snnr.kernels import Memory
 from snnr.tensor import Tensor
-
-Kind = Literal["affine", "crop-flip"]
-KINDS: tuple[Kind, ...] = ("affine", "crop-flip")
 
 
 def affine_matrices(
@@ -63,12 +61,12 @@ class Images(Source):
         put into the device's memory once; on a host device they are the very array where it is
         contiguous.
     mean, std : one number per channel; of pixels scaled to 0..1 for uint8 images.
-    kind : how images move when `batch` is given a generator: "affine" (rotate, shift, scale;
-        nearest neighbour, 0 outside), "crop-flip" (a window of the original size out of the image
-        in a frame of zeros, mirrored half of the time), or None (not at all).
+    kind : how images move when `batch` is given a generator: "affine" or "crop-flip", with options
+        (``"affine:degrees=7,scale=0.95/1.05"``), or one of `snnr.input.moves`; None: not at all.
     device : where batches lie.
-    degrees, translate, scale : range of "affine"; translate as a share of the image's size.
-    padding : width of the frame of "crop-flip", in pixels.
+    degrees, translate, scale, padding : options of `kind`, as in `Affine` and `CropFlip`.
+
+    `kind` is then the text that names it, and `moves` the record (or None).
 
     Raises
     ------
@@ -82,40 +80,34 @@ class Images(Source):
         images: NDArray[Any],
         mean: Sequence[float] | NDArray[Any],
         std: Sequence[float] | NDArray[Any],
-        kind: Kind | None = None,
+        kind: str | Moves | None = None,
         device: str = "cpu",
         *,
-        degrees: float = 30.0,
-        translate: float = 0.15,
-        scale: tuple[float, float] = (0.85, 1.11),
-        padding: int = 4,
+        degrees: float | None = None,
+        translate: float | None = None,
+        scale: tuple[float, float] | None = None,
+        padding: int | None = None,
     ) -> None:
         super().__init__(device)
         if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
             raise ShapeError(
                 f"images is {images.dtype} {images.shape}, expected uint8 or float32 [M, C, H, W]"
             )
-        if kind is not None and kind not in KINDS:
-            raise ConfigError(f"kind (={kind!r}) must be {', '.join(KINDS)} or None")
-        if kind is not None and images.dtype != np.uint8:
+        options = {"degrees": degrees, "translate": translate, "scale": scale, "padding": padding}
+        self.moves = None if kind is None else moves(kind, **options)
+        if self.moves is None and any(value is not None for value in options.values()):
+            raise ConfigError(
+                "degrees, translate, scale and padding are options of a kind, which is None"
+            )
+        if self.moves is not None and images.dtype != np.uint8:
             raise ConfigError(
                 f"kind (={kind!r}) moves uint8 images only, these are float32; use kind=None"
             )
+        self.kind = None if self.moves is None else str(self.moves)
         average, spread = _statistics(mean, std, images.shape[1])
-        if not 0 <= degrees <= 180:
-            raise ConfigError(f"degrees (={degrees}) must lie between 0 and 180")
-        if not 0 <= translate <= 1:
-            raise ConfigError(f"translate (={translate}) must lie between 0 and 1")
-        if len(scale) != 2 or not 0 < scale[0] <= scale[1] < np.inf:
-            raise ConfigError(f"scale (={scale}) must be (low, high) with 0 < low <= high")
-        if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
-            raise ConfigError(f"padding (={padding!r}) must be a whole number, at least 0")
         self.count = len(images)
         self.sample_shape = images.shape[1:]
-        self.kind = kind
         self.mean, self.std = mean, std
-        self.degrees, self.translate, self.scale = degrees, translate, scale
-        self.padding = padding
         self._backend = kernels.backend(self.device)
         self._images = self._backend.copy_in(images)
         self._norm = self._backend.copy_in(average), self._backend.copy_in(spread)
@@ -152,21 +144,20 @@ class Images(Source):
         backend, count = self._backend, index.size
         if not count:
             return
-        rng = rng if self.kind is not None else None
         _, height, width = self.sample_shape
-        chosen = backend.copy_in(index)
-        if rng is None:
-            backend.normalise(self._images, chosen, *self._norm, out)
-        elif self.kind == "affine":
+        chosen, how = backend.copy_in(index), self.moves
+        if rng is not None and isinstance(how, Affine):
             matrix = affine_matrices(
-                rng, count, height, width, self.degrees, self.translate, self.scale
+                rng, count, height, width, how.degrees, how.translate, how.scale
             )
             backend.random_affine(self._images, chosen, backend.copy_in(matrix), *self._norm, out)
-        else:
-            moves = rng.integers(-self.padding, self.padding, (2, count), endpoint=True)
+        elif rng is not None and isinstance(how, CropFlip):
+            moved = rng.integers(-how.padding, how.padding, (2, count), endpoint=True)
             flip = rng.integers(0, 2, count, np.uint8)
-            down, right, mirrored = map(backend.copy_in, (moves[0], moves[1], flip))
+            down, right, mirrored = map(backend.copy_in, (moved[0], moved[1], flip))
             backend.crop_flip(self._images, chosen, down, right, mirrored, *self._norm, out)
+        else:
+            backend.normalise(self._images, chosen, *self._norm, out)
 
     def __repr__(self) -> str:
         shape = [self.count, *self.sample_shape]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from snnr.data import Dataset
 from snnr.errors import ConfigError
 from snnr.input.events import Events
-from snnr.input.images import KINDS, Images, Kind
+from snnr.input.images import Images
+from snnr.input.moves import KINDS, Moves, moves
 from snnr.input.source import Source
 
 
@@ -57,15 +58,16 @@ class Samples:
 
     @classmethod
     def of(
-        cls, dataset: Dataset, augment: bool | str | None = False, device: str = "cpu"
+        cls, dataset: Dataset, augment: bool | str | Moves | None = False, device: str = "cpu"
     ) -> "Samples":
-        """Of a data set of images, moved as `augment` says: True is the data set's own kind.
+        """Of a data set of images, moved as `augment` says: True is the data set's own way, a text
+        or a record one of `snnr.input.moves`.
 
         Raises
         ------
         ConfigError : the images cannot be moved so.
         """
-        kind = _kind(augment, dataset)
+        kind = _moves(augment, dataset)
         sources = [
             Images(images, dataset.mean, dataset.std, moves, device)
             for images, moves in ((dataset.x_train, kind), (dataset.x_test, None))
@@ -112,19 +114,17 @@ class Samples:
         }
 
 
-def _kind(augment: bool | str | None, dataset: Dataset) -> Kind | None:
-    """The kind of random moves, or None."""
+def _moves(augment: bool | str | Moves | None, dataset: Dataset) -> Moves | None:
+    """How images move, or None."""
     if not augment:
         return None
     kind = dataset.augmentation if augment is True else augment
     if kind is None:
         raise ConfigError(
             f"{dataset.name} has no augmentation of its own: leave it out, or name one of "
-            f"{', '.join(KINDS)}"
+            f"{', '.join(KINDS)} (augment, or --moves)"
         )
-    known = next((one for one in KINDS if one == kind), None)
-    if known is None:
-        raise ConfigError(f"augment (={kind!r}) must be one of {', '.join(KINDS)}, or False")
+    found = moves(kind)
     if dataset.x_train.dtype != np.uint8:
         raise ConfigError(f"augmentation moves uint8 images, those of {dataset.name} are float32")
-    return known
+    return found

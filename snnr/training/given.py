@@ -9,7 +9,7 @@ import numpy as np
 from snnr.checkpoint import Checkpoint
 from snnr.data import Dataset
 from snnr.errors import ArgumentError, CheckpointError, ConfigError
-from snnr.input import Samples
+from snnr.input import Samples, canonical_moves
 from snnr.nn import Layer
 from snnr.optim import Optimizer
 from snnr.tensor.checks import described
@@ -33,7 +33,7 @@ def samples_of(dataset: Dataset | Samples, augment: Any, device: str) -> Samples
                 f"the samples of {dataset.name} lie on {source.device}, the network on {device}: "
                 f"make them with device={device!r}"
             )
-    if augment and augment != dataset.train.kind:
+    if augment and (augment is True or canonical_moves(augment) != dataset.train.kind):
         raise ConfigError(
             f"augment (={augment!r}) is for data sets; {dataset.name} holds its own sources: give "
             "snnr.input.Images the kind of moves"

@@ -11,6 +11,7 @@ from typing import Any
 from snnr import data, kernels, models
 from snnr.checkpoint import Checkpoint, load
 from snnr.errors import ConfigError
+from snnr.input import canonical_moves
 from snnr.nn import Layer
 from snnr.optim import METHODS, Optimizer
 from snnr.training.callback import Callback
@@ -71,7 +72,7 @@ def start(
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         loss=settings.loss,
-        augment=settings.augment,
+        augment=settings.moves or settings.augment,
         seed=settings.seed,
         callbacks=callbacks,
         checkpoint=checkpoint,
@@ -133,6 +134,8 @@ def compare(path: Path, config: Mapping[str, Any], asked: Mapping[str, Any]) -> 
             value = models.canonical(value)
         if key == "schedule" and value is not None:
             value, before = canonical_schedule(value), before or "constant"
+        if key == "moves" and value is not None:
+            value, before = canonical_moves(value), config.get("augment")
         if value is not None and value != before:
             raise ConfigError(
                 f"{path} was trained with {key.replace('_', '-')} {before}, not {value}: "

@@ -3,29 +3,24 @@ whole training. So nothing has to be kept of them but their text."""
 
 import contextlib
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
 
-from snnr.errors import ConfigError, suggestion
+from snnr.errors import ConfigError
 from snnr.optim import Optimizer
-
-_MAX_TEXT = 200
+from snnr.wording import Worded, told
 
 
 @dataclass(frozen=True)
-class Schedule(ABC):
+class Schedule(Worded, ABC):
     """Base of the schedules; their fields are what a text sets: ``cosine:floor=0.01``.
 
     Raises
     ------
     ConfigError : a value is out of its bounds.
     """
-
-    NAME: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
@@ -35,14 +30,6 @@ class Schedule(ABC):
     @abstractmethod
     def share(self, step: int, steps: int) -> float:
         """What step 0, 1, .. of `steps` in all takes of the learning rate: 0 to 1."""
-
-    def __str__(self) -> str:
-        told = [
-            f"{one.name}={_told(value)}"
-            for one in fields(self)
-            if (value := getattr(self, one.name)) != one.default
-        ]
-        return self.NAME + ":" * bool(told) + ",".join(told)
 
 
 class Constant(Schedule):
@@ -79,7 +66,7 @@ class Stairs(Schedule):
         super().__post_init__()
         if not self.at or not all(0 < a < b for a, b in pairwise((*self.at, 1.0))):
             raise ConfigError(
-                f"at (={_told(self.at)}) of step must be shares of the training, each greater than "
+                f"at (={told(self.at)}) of step must be shares of the training, each greater than "
                 "the one before it, between 0 and 1"
             )
 
@@ -89,6 +76,7 @@ class Stairs(Schedule):
 
 #: name -> schedule
 SCHEDULES: dict[str, type[Schedule]] = {kind.NAME: kind for kind in (Constant, Cosine, Stairs)}
+_EXAMPLES = "cosine:floor=0.01, step:factor=0.3,at=0.6/0.9"
 
 
 def schedule(text: str | Schedule) -> Schedule:
@@ -106,29 +94,7 @@ def schedule(text: str | Schedule) -> Schedule:
                 "which a checkpoint can tell; set optimizer.lr in a callback for one of your own"
             )
         return text
-    if not isinstance(text, str) or len(text) > _MAX_TEXT:
-        raise ConfigError(f"schedule must be a text of at most {_MAX_TEXT} characters")
-    name, colon, inside = (part.strip() for part in text.partition(":"))
-    kind = SCHEDULES.get(name.lower())
-    if kind is None:
-        raise ConfigError(
-            f"unknown schedule {text!r}: expected one of {', '.join(SCHEDULES)}, or one of them "
-            "with options (cosine:floor=0.01, step:factor=0.3,at=0.6/0.9)"
-            f"{suggestion(name, SCHEDULES)}"
-        )
-    known = {one.name: one.default for one in fields(kind)}
-    given: dict[str, Any] = {}
-    for pair in inside.split(",") if colon else ():
-        key, _, value = (word.strip() for word in pair.partition("="))
-        if key not in known or key in given:
-            listed = ", ".join(f"{k} (default {_told(v)})" for k, v in known.items()) or "none"
-            wrong = f"{key} is given twice" if key in given else f"{pair.strip()!r} is no option"
-            meant = "" if key in given else suggestion(key, known)
-            raise ConfigError(
-                f"schedule {text!r}: {wrong} of {kind.NAME}{meant}; expected {listed}"
-            )
-        given[key] = _numbers(text, key, value, known[key])
-    return kind(**given)
+    return Schedule.read(text, SCHEDULES, "schedule", _EXAMPLES)
 
 
 def canonical_schedule(text: str | Schedule) -> str:
@@ -149,19 +115,3 @@ def scaled(optimizer: Optimizer, share: float) -> Iterator[None]:
     finally:
         if optimizer.lr is now:
             optimizer.lr = lr
-
-
-def _numbers(text: str, key: str, value: str, default: Any) -> Any:
-    """A number, or several with strokes between them, as the default is."""
-    words = value.split("/") if isinstance(default, tuple) else [value]
-    if not all(
-        re.fullmatch(r"\d*\.?\d{1,17}(e-?\d{1,2})?", word.strip(), re.ASCII) for word in words
-    ):
-        kind = "numbers such as 0.5/0.75" if isinstance(default, tuple) else "a number such as 0.01"
-        raise ConfigError(f"schedule {text!r}: {key} (={value!r}) must be {kind}")
-    numbers = tuple(map(float, words))
-    return numbers if isinstance(default, tuple) else numbers[0]
-
-
-def _told(value: Any) -> str:
-    return "/".join(map(repr, value)) if isinstance(value, tuple) else repr(value)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snnr.errors import ConfigError, suggestion
+from snnr.input import canonical_moves
 from snnr.models import canonical
 from snnr.optim import METHODS, AdamSettings, GradRSettings
 from snnr.training.losses import LOSSES
@@ -87,6 +88,13 @@ class RunSettings:
     )
     loss: str = _setting("mse", "Loss on the output rates.", names="snnr.training:LOSSES")
     augment: bool = _setting(False, "Move training images at random.", default_text="no")
+    moves: str | None = _setting(
+        None,
+        "How they move: affine (turned, shifted, scaled) or crop-flip, or one of them with options "
+        "(affine:degrees=7,scale=0.95/1.05). Means --augment.",
+        names="snnr.input:MOVES", other="snnr.input:canonical_moves",
+        default_text="the data set's",
+    )  # fmt: skip
     seed: int = _setting(0, "Seed of weights, order and moves.", least=0)
     limit_train: int | None = _setting(
         None, "Use the first N training images only.", least=1, default_text="all"
@@ -108,6 +116,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "net", canonical(self.net))
         object.__setattr__(self, "schedule", canonical_schedule(self.schedule))
+        if self.moves is not None:
+            object.__setattr__(self, "moves", canonical_moves(self.moves))
+            object.__setattr__(self, "augment", True)
         for name, table in (("method", METHODS), ("loss", LOSSES)):
             if getattr(self, name) not in table:
                 value = getattr(self, name)
@@ -181,6 +192,8 @@ def run_settings(dataset: str, recipe: str | None = None, **given: Any) -> RunSe
             own = METHODS[method].setting_names() if method in METHODS else ()
             meant = "" if key in method_options() else suggestion(key, {*names, *own})
             raise ConfigError(f"{key} means nothing to method {method!r}{meant}; leave it out")
+    if asked.get("augment") is False and "moves" in asked:
+        raise ConfigError(f"moves (={asked['moves']!r}) means augment: leave one of the two out")
     everything = {**chosen, **asked}
     of_method = {key: value for key, value in everything.items() if takes(method, key)}
     record = METHODS[method].SETTINGS(**of_method) if method in METHODS else AdamSettings()

@@ -13,7 +13,7 @@ from snnr.checkpoint import CHECKPOINT, Checkpoint, check, load, save
 from snnr.checkpoint.file import probe
 from snnr.data import Dataset
 from snnr.errors import ConfigError, DivergedError, Interrupted
-from snnr.input import Kind, Samples
+from snnr.input import Moves, Samples
 from snnr.interrupt import AtOnce, Stop, Stopped
 from snnr.metrics import layer_connectivity
 from snnr.nn import Layer, Sequential
@@ -51,8 +51,9 @@ class Trainer:
     batch_size : images per step; a last batch that is smaller is left out.
     epochs : passes over the training images, in all.
     loss : "mse" (rates against one-hot, the paper's) or "cross-entropy".
-    augment : move training images at random: True takes the data set's kind; or "affine",
-        "crop-flip". `Samples` say themselves how they move.
+    augment : move training images at random: True takes the data set's way; or "affine" or
+        "crop-flip", also with options ("affine:degrees=7"), or `Affine(degrees=7)`, see
+        `snnr.input.moves`. `Samples` say themselves how they move.
     seed : of the order of the images and of the moves.
     schedule : of the optimizer's lr: "constant", "cosine" or "step", also with options
         ("cosine:floor=0.01"), or `Cosine(floor=0.01)`, see `snnr.training.schedule`. It spans
@@ -83,7 +84,7 @@ class Trainer:
         batch_size: int = 128,
         epochs: int = 20,
         loss: str = "mse",
-        augment: bool | Kind | None = False,
+        augment: bool | str | Moves | None = False,
         seed: int = 0,
         callbacks: Iterable[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,

@@ -276,7 +276,7 @@ def test_rejects_an_index_that_points_nowhere(index: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "rotate"}, r"kind \(='rotate'\) must be affine, crop-flip"),
+        ({"kind": "rotate"}, "unknown moves 'rotate': expected one of affine, crop-flip"),
         ({"images": np.zeros((2, 1, 3, 4), np.float32)}, "these are float32"),
         ({"mean": [0.5, 0.5]}, "one number for each of the 1 channels"),
         ({"mean": [], "std": []}, "one number"),
@@ -291,8 +291,10 @@ def test_rejects_an_index_that_points_nowhere(index: Any, message: str) -> None:
         ({"translate": 1.5}, "translate"),
         ({"scale": (0.0, 1.0)}, "scale"),
         ({"scale": (1.2, 1.0)}, "scale"),
-        ({"padding": -1}, "padding"),
-        ({"padding": 1.5}, "padding"),
+        ({"kind": "crop-flip", "padding": -1}, "at least 0"),
+        ({"kind": "crop-flip", "padding": 1.5}, "whole number"),
+        ({"padding": 2}, "padding is no option of affine"),
+        ({"kind": None, "degrees": 3}, "which is None"),
     ],
 )
 def test_rejects_settings_that_make_no_sense(changes: dict[str, Any], message: str) -> None:

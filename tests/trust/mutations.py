@@ -283,7 +283,7 @@ _NODES = ("Linear", "Affine", "Conv1d", "Conv2d", "LIF", "IF", "LI", "CubaLIF", 
           "Output", "SumPool2d", "AvgPool2d", "Threshold", "Scale", "Delay", "NIRGraph", "NIRNode",
           "os")  # fmt: skip
 
-#: what the texts of networks and schedules are made of, and what they are not
+#: what the texts of networks, schedules and moves are made of, and what they are not
 _WORDS = (
     "4c3", "4c3s2p1", "1c1s1p0", "64c5p2", "bn", "lif", "if", "lif()", "if(v_reset=none)", "LIF",
     "lif(tau=1.5,v_threshold=0.8)", "lif(surrogate=atan)", "lif(tau=1e-3)", "mp2", "ap2", "mp3s2",
@@ -292,6 +292,7 @@ _WORDS = (
     "factor=0.3", "factor=1", "at=0.5", "at=0.25/0.5", "at=0/1", "0.1", "1", "none", "yes", "nan",
     "inf", "tau=2", "v_reset=-0.5", "fc\u0661\u0660", "fc\uff11\uff10", "dp\u00b2", "\u0130",
     "\uff2c\uff29\uff26", "\u0131", "\0", "\x1b[2J",
+    "affine", "crop-flip", "degrees=7", "translate=0.1", "scale=0.9/1.1", "padding=2",
     "\u202e", "\n", "\udcff", "9" * 40, "fc" + "9" * 9, "1e400", "0.1e-5", "1_0", "", " ",
 )  # fmt: skip
 _BETWEEN = ("-", "-", "-", ":", ",", "=", "/", "(", ")", " ", "--")
@@ -324,13 +325,18 @@ def _near(text: str, rng: Rng) -> str:
         return "-".join([*layers, _some(rng, ("fc2-lif", "fc10-if-vote5", "dp-fc2-lif(tau=9)"))])
     number = "".join(_some(rng, "0123456789..ee-") for _ in range(int(rng.integers(1, 6))))
     places = (number, "0.5", "0.25/0.75", f"0.1/{number}")
+    if "degrees" in text:
+        whole = _some(rng, (number, "0", "3", "12"))
+        return _some(rng, (f"affine:degrees={number}", f"affine:scale={_some(rng, places)}",
+                           f" Affine : translate = {number} , degrees = 3", " crop-flip ",
+                           f"crop-flip:padding={whole}"))  # fmt: skip
     return _some(rng, (f"cosine:floor={number}", f"step:factor={number}",
                        f"step:at={_some(rng, places)}", " Cosine ",
                        f"step : at = {_some(rng, places)} , factor = {number}"))  # fmt: skip
 
 
 #: formats of which most mutations keep the structure
-_MOSTLY = ("run", "export", "net", "schedule", "nir")
+_MOSTLY = ("run", "export", "net", "schedule", "moves", "nir")
 
 STRUCTURED: dict[str, Mutation] = {
     "run": signed,
@@ -339,6 +345,7 @@ STRUCTURED: dict[str, Mutation] = {
     "nir": inside_nir,
     "net": words,
     "schedule": words,
+    "moves": words,
     "checkpoint": inside_hdf5,
     "checkpoint v1": inside_hdf5,
     "hdf5": inside_hdf5,

@@ -1,6 +1,6 @@
 """A sound file of every format that snnr reads, and how each is read.
 
-A text that names a network or a schedule is a file here as well.
+A text that names a network, a schedule or moves is a file here as well.
 """
 
 import contextlib
@@ -26,6 +26,8 @@ import snnr
 from snnr import SnnrError, models, nn, optim
 from snnr.checkpoint import Checkpoint
 from snnr.export import exported, write_c, write_nir, write_npz
+from snnr.input import Images, canonical_moves
+from snnr.input.moves import moves
 from snnr.models import SpecError
 from snnr.training import Callback, Trainer, canonical_schedule
 from snnr.training.schedule import schedule
@@ -199,6 +201,7 @@ def _read_export(path: Path) -> list[Any]:
 
 _NET = "4c3s2p1-bn-lif(tau=3,v_threshold=0.8,v_reset=none)-mp2s1-dp0.3-fc20-if-fc10-lif-vote5"
 _SCHEDULE = "step:factor=0.3,at=0.25/0.5/0.75"
+_MOVES = "affine:degrees=7,translate=0.05,scale=0.95/1.05"
 
 
 def _text(path: Path) -> str:
@@ -235,6 +238,21 @@ def _read_schedule(path: Path) -> list[Any]:
     assert all(0 <= share <= 1 for share in shares), shares
     assert shares == [schedule(one).share(step, 100) for step in range(101)], one
     return [one, shares]
+
+
+def _read_moves(path: Path) -> list[Any]:
+    text = _text(path)
+    one = canonical_moves(text)
+    assert canonical_moves(one) == one, f"{one!r} is not the one text"
+    assert moves(one) == moves(text), one
+    square = np.zeros((2, 1, 6, 5), np.uint8)
+    batches = [
+        Images(square + 200, [0.0], [1.0], kind).batch([0, 1], np.random.default_rng(1)).numpy()
+        for kind in (text, one)
+    ]
+    assert np.array_equal(*batches), one
+    assert (batches[0] <= 1).all()
+    return [one, batches[0]]
 
 
 def _arrays(network: nn.Sequential) -> dict[str, np.ndarray]:
@@ -302,6 +320,7 @@ FORMATS: dict[str, Format] = {
     "schedule": Format(
         "s", lambda p: (p.write_text(_SCHEDULE), None)[1], _read_schedule, exact=False
     ),
+    "moves": Format("m", lambda p: (p.write_text(_MOVES), None)[1], _read_moves, exact=False),
 }
 if importlib.util.find_spec("nir") is not None:
     FORMATS["nir"] = Format("n.nir", _write_nir, _read_nir, exact=False)
