@@ -6,7 +6,7 @@ from pathlib import Path
 #: group -> what is changed, files and folders of snnr; and what it is tried with, of tests
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "training": (
-        ("training", "input", "interrupt.py"),
+        ("training", "input", "interrupt.py", "wording.py"),
         ("training", "input", "defects/test_settings.py", "cli/test_progress.py"),
     ),
     "optim": (
