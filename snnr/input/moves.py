@@ -64,18 +64,19 @@ KINDS = tuple(MOVES)
 _EXAMPLES = "affine:degrees=7,translate=0.05,scale=0.95/1.05, crop-flip:padding=2"
 
 
-def moves(kind: str | Moves, **given: Any) -> Moves:
+def moves(kind: str | Moves, what: str = "moves", **given: Any) -> Moves:
     """A way by name, or by name and options; or one that is made already.
 
     Parameters
     ----------
+    what : the argument that `kind` is, for messages.
     given : options besides; None are left out.
 
     Raises
     ------
     ConfigError : there is no such way or option, or a value makes no sense.
     """
-    found = kind if isinstance(kind, Moves) else Moves.read(kind, MOVES, "moves", _EXAMPLES)
+    found = kind if isinstance(kind, Moves) else Moves.read(kind, MOVES, what, _EXAMPLES)
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
         if name not in vars(found):

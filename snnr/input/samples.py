@@ -124,7 +124,7 @@ def _moves(augment: bool | str | Moves | None, dataset: Dataset) -> Moves | None
             f"{dataset.name} has no augmentation of its own: leave it out, or name one of "
             f"{', '.join(KINDS)} (augment, or --moves)"
         )
-    found = moves(kind)
+    found = moves(kind, "augment")
     if dataset.x_train.dtype != np.uint8:
         raise ConfigError(f"augmentation moves uint8 images, those of {dataset.name} are float32")
     return found
