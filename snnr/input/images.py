@@ -93,7 +93,9 @@ class Images(Source):
             raise ShapeError(
                 f"images is {images.dtype} {images.shape}, expected uint8 or float32 [M, C, H, W]"
             )
-        options = {"degrees": degrees, "translate": translate, "scale": scale, "padding": padding}
+        options: dict[str, Any] = {
+            "degrees": degrees, "translate": translate, "scale": scale, "padding": padding,
+        }  # fmt: skip
         self.moves = None if kind is None else moves(kind, **options)
         if self.moves is None and any(value is not None for value in options.values()):
             raise ConfigError(
