@@ -234,6 +234,27 @@ def test_a_name_that_is_listed_and_not_found(sound: bytes, tmp_path: Path) -> No
         snnr.load(tmp_path / "c.h5")
 
 
+@pytest.mark.parametrize("kind", ["Datatype", "Dataset"])
+def test_a_root_that_is_no_group(tmp_path: Path, kind: str) -> None:
+    """The superblock (version 0) has the address of the root at byte 64; here it is another's."""
+    path = tmp_path / "own.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.attrs["format"] = "snnr-checkpoint"
+        file["x_train"] = np.zeros((2, 1, 3, 3), np.uint8)
+        file["type"] = np.dtype("i4")
+        other = h5py.h5o.get_info(file["type" if kind == "Datatype" else "x_train"].id).addr
+    content = bytearray(path.read_bytes())
+    assert content[8] == 0
+    content[64:72] = other.to_bytes(8, "little")
+    content[72:76] = bytes(4)  # nothing of it is known beforehand
+    path.write_bytes(content)
+    for read in (snnr.load, snnr.data.load):
+        with pytest.raises(snnr.SnnrError, match=f"own.h5: .*(is a {kind}, not a group|damaged)"):
+            read(path)
+    with pytest.raises(snnr.SnnrError, match=f"is a {kind}, not a group"):
+        snnr.data.load(path)
+
+
 def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(snnr.CheckpointError, match="no such checkpoint"):
         snnr.load(tmp_path / "c.h5")

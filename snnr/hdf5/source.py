@@ -82,9 +82,12 @@ class Source:
 
     @property
     def root(self) -> h5py.Group:
-        """The group that everything lies in."""
+        """The group that everything lies in; a damaged file may name something else as such."""
         with self.touching("/"):
-            return self.file["/"]
+            found = self.file["/"]
+        if not isinstance(found, h5py.Group):
+            self.fail("/", f"is a {type(found).__name__}, not a group; go back to another copy")
+        return found
 
     def names(self, group: h5py.Group) -> list[str]:
         """Names of a group's members."""
