@@ -18,7 +18,7 @@ MAX_RUNS = 10_000
 #: settings that change where a run happens, and not what comes out
 _PLACES = ("data_dir", "device", "threads", "recipe")
 #: settings that older runs do not have
-_LATER = ("limit_test",)
+_LATER = ("limit_test", "moves")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 from snnr.errors import ConfigError
 from snnr.sweep import default_folder, grid, plan
 from snnr.sweep.job import settings_of
+from snnr.training import run_settings
 
 
 def told(runs: list[grid.Planned], *keys: str) -> list[tuple[Any, ...]]:
@@ -71,3 +72,18 @@ def test_settings_survive_json() -> None:
     axes = {"net": ["csnn:channels=4"], "timesteps": [3], "lr": [0.01], "loss": ["cross-entropy"]}
     (run,) = plan("mnist", axes, "paper", augment=False)
     assert settings_of(run.config) == run.settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"dataset": "mnist"}, "grad-r-prior0.001-seed0-6f25c635"),
+        (
+            {"dataset": "fashion-mnist", "method": "set", "seed": 3, "augment": True},
+            "set-seed3-dee401e1",
+        ),
+    ],
+)
+def test_a_setting_that_is_new_renames_no_run(settings: dict[str, Any], name: str) -> None:
+    """Else a sweep of before would repeat its finished runs: the new one belongs to `_LATER`."""
+    assert grid.run_name(run_settings(**settings).as_config()) == name
