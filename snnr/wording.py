@@ -2,29 +2,40 @@
 checkpoint keeps of them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 from snnr.errors import ConfigError, suggestion
 
 _MAX_TEXT = 200
 _WHOLE = r"\d{1,9}"
-_NUMBER = r"\d*\.?\d{1,17}(e-?\d{1,2})?"
+_NUMBER = r"\d*\.?\d{1,17}(e[-+]?\d{1,3})?"  # whatever repr makes of a float
 
 
 @dataclass(frozen=True)
 class Worded:
     """Base of such records, frozen dataclasses whose fields all have defaults: a number, or a tuple
-    of them. `str` of one is its text, without what is as by default."""
+    of them. `str` of one is its text, without what is as by default.
+
+    Raises
+    ------
+    ConfigError : a value is of another kind than the default.
+    """
 
     NAME: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = _like(one.name, one.default, getattr(self, one.name))
+            object.__setattr__(self, one.name, value)
 
     def __str__(self) -> str:
         given = [
             f"{one.name}={told(value)}"
             for one in fields(self)
-            if (value := _like(one.default, getattr(self, one.name))) != one.default
+            if (value := getattr(self, one.name)) != one.default
         ]
         return self.NAME + ":" * bool(given) + ",".join(given)
 
@@ -80,9 +91,16 @@ def _value(name: str, text: str, default: Any) -> Any:
     return numbers if several else numbers[0]
 
 
-def _like(default: Any, value: Any) -> Any:
-    """A value as the text of it would be read: 7 is 7.0, and NumPy's numbers are Python's."""
-    return tuple(map(float, value)) if isinstance(default, tuple) else type(default)(value)
+def _like(name: str, default: Any, value: Any) -> Any:
+    """A value as its text would be read: 7 is 7.0, a list a tuple, NumPy's numbers are Python's."""
+    if isinstance(default, tuple):
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ConfigError(f"{name} (={value!r}) must be numbers such as {default}")
+        return tuple(_like(name, 0.0, one) for one in value)
+    kind, wanted = (Integral, "whole number") if isinstance(default, int) else (Real, "number")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ConfigError(f"{name} (={value!r}) must be a {wanted} such as {default}")
+    return type(default)(value)
 
 
 def told(value: Any) -> str:

@@ -33,6 +33,7 @@ class Affine(Moves):
     scale: tuple[float, float] = (0.85, 1.11)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.degrees <= 180:
             raise ConfigError(f"degrees (={self.degrees}) must lie between 0 and 180")
         if not 0 <= self.translate <= 1:
@@ -46,15 +47,16 @@ class CropFlip(Moves):
     """A window of the original size out of the image in a frame of zeros, mirrored half of the
     time.
 
-    padding : width of the frame, in pixels.
+    padding : width of the frame, in pixels, at most 10,000.
     """
 
     NAME = "crop-flip"
     padding: int = 4
 
     def __post_init__(self) -> None:
-        if isinstance(self.padding, bool) or not isinstance(self.padding, int) or self.padding < 0:
-            raise ConfigError(f"padding (={self.padding!r}) must be a whole number, at least 0")
+        super().__post_init__()
+        if not 0 <= self.padding <= 10_000:
+            raise ConfigError(f"padding (={self.padding}) must lie between 0 and 10,000")
 
 
 #: name -> way
@@ -77,6 +79,11 @@ def moves(kind: str | Moves, what: str = "moves", **given: Any) -> Moves:
     ConfigError : there is no such way or option, or a value makes no sense.
     """
     found = kind if isinstance(kind, Moves) else Moves.read(kind, MOVES, what, _EXAMPLES)
+    if MOVES.get(found.NAME) is not type(found):
+        raise ConfigError(
+            f"{what} (a {type(found).__name__}) must be one of {', '.join(KINDS)}, which a "
+            "checkpoint can tell; make a snnr.input.Source for one of your own"
+        )
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
         if name not in vars(found):

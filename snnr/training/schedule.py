@@ -23,6 +23,7 @@ class Schedule(Worded, ABC):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for key, value in vars(self).items():
             if key in ("floor", "factor") and not 0 <= value <= 1:
                 raise ConfigError(f"{key} (={value:g}) of {self.NAME} must lie between 0 and 1")

@@ -291,7 +291,7 @@ def test_rejects_an_index_that_points_nowhere(index: Any, message: str) -> None:
         ({"translate": 1.5}, "translate"),
         ({"scale": (0.0, 1.0)}, "scale"),
         ({"scale": (1.2, 1.0)}, "scale"),
-        ({"kind": "crop-flip", "padding": -1}, "at least 0"),
+        ({"kind": "crop-flip", "padding": -1}, "between 0 and"),
         ({"kind": "crop-flip", "padding": 1.5}, "whole number"),
         ({"padding": 2}, "padding is no option of affine"),
         ({"kind": None, "degrees": 3}, "which is None"),

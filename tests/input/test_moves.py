@@ -1,6 +1,7 @@
 """The text that says how images move, in runs and their checkpoints."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,17 @@ from snnr.data import Dataset
 
 import snnr
 from snnr.errors import ConfigError
-from snnr.input import Affine, CropFlip, Images, Samples, canonical_moves
-from snnr.training import Trainer, run_settings
+from snnr.input import Affine, CropFlip, Images, Moves, Samples, canonical_moves
+from snnr.input.moves import moves
+from snnr.training import Cosine, Trainer, run_settings
+from snnr.training.schedule import schedule
 
 from ..training.runs import StopAt, network, state
+
+
+class Own(Affine):
+    """Says of itself what it is not."""
+
 
 SMALL = "affine:degrees=7.0,translate=0.05,scale=0.95/1.05"
 
@@ -46,13 +54,39 @@ def test_texts_and_records_name_the_same(text: str, one: Affine | CropFlip) -> N
         ("affine:translate=1.5", "between 0 and 1"),
         ("crop-flip:padding=2.5", "must be a whole number"),
         ("crop-flip:padding=-1", "must be a whole number"),
+        ("crop-flip:padding=10001", "between 0 and 10,000"),
         ("affine:" + "x" * 300, "at most 200"),
         (3, "must be a text"),
+        (Moves(), "must be one of affine, crop-flip"),
+        (Own(), "make a snnr.input.Source"),
     ],
 )
 def test_what_names_nothing_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         canonical_moves(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"degrees": "3"}, r"degrees \(='3'\) must be a number"),
+        ({"degrees": True}, "must be a number"),
+        ({"scale": 1.0}, "must be numbers"),
+        ({"scale": "12"}, "must be numbers"),
+        ({"scale": [0.9, None]}, "must be a number"),
+    ],
+)
+def test_values_of_another_kind(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Affine(**options)
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-200, 1 / 3, 1e-05, np.float32(0.1)])
+def test_every_number_is_read_back(value: float) -> None:
+    for one in (Affine(degrees=value), Affine(scale=[value, 1e20])):  # type: ignore[arg-type]
+        assert str(moves(str(one))) == str(one)
+        assert moves(str(one)) == one
+    assert schedule(str(Cosine(floor=value))) == Cosine(floor=value)
 
 
 def test_images_move_as_far_as_the_text_says() -> None:
