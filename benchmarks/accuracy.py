@@ -102,7 +102,8 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
         found = sorted(
             (100 * r["connectivity"], 100 * r["accuracy"])
             for r in json.loads(METHODS.read_text())["runs"]
-            if (r["method"], r["schedule"], r["seed"]) == (name, schedule, 0) and r["epochs"] <= 60
+            if (r["method"], r["schedule"], r["seed"]) == (name, schedule, 0)
+            and r["epochs"] <= 60 and "other" not in r  # words that the others have not
         )
         axes.plot(
             *zip(*found, strict=True), marker=marker, ms=5, color=colour, ls="--",

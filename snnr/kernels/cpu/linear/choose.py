@@ -242,10 +242,13 @@ def linear_input_grad(
     computes what `hints.needed` names when that is quicker."""
     mask = hints.needed if hints else None
     rows, outputs = dy.shape
-    sparse = hints and _sparse_cost(rows, hints.connectivity) < DENSE * rows
+    dense = 1.0  # what the product costs that leaves out what is not needed, or all of it
+    if mask is not None and needed.fits(rows, w, mask):
+        dense = min(events.density(mask) / NEEDED, 1.0)
+    sparse = hints and _sparse_cost(rows, hints.connectivity) < DENSE * rows * dense
     if hints and sparse and outputs > FEW_OUTPUTS:
         survivors.backward(dy, survivors_for(w, hints), scale, mask, dx)
-    elif mask is not None and needed.fits(rows, w, mask) and events.density(mask) <= NEEDED:
+    elif mask is not None and dense < 1:
         needed.input_grad(dy, w, mask, scale, dx)
     else:
         product(dy, w.T, dx)
