@@ -33,7 +33,8 @@ def samples_of(dataset: Dataset | Samples, augment: Any, device: str) -> Samples
                 f"the samples of {dataset.name} lie on {source.device}, the network on {device}: "
                 f"make them with device={device!r}"
             )
-    if augment and (augment is True or canonical_moves(augment) != dataset.train.kind):
+    known = dataset.train.kind  # a source of one's own has a word of its own
+    if augment and augment != known and (augment is True or canonical_moves(augment) != known):
         raise ConfigError(
             f"augment (={augment!r}) is for data sets; {dataset.name} holds its own sources: give "
             "snnr.input.Images the kind of moves"

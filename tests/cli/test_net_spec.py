@@ -179,7 +179,7 @@ def test_the_command_line_marks_the_place(run: Callable[..., Result], tiny_file:
     assert lines[-1].index("^") == lines[-2].index("\\x1b")
     told = run("train", tiny_file, "--net", "4c3-lif-fc10-lif", code=2).stderr
     assert "character 9: fc10: the network ends in 10 outputs, 4 classes need one each" in told
-    assert run("train", "--help").stdout.count("|SPEC]") == 2  # networks and schedules
+    assert run("train", "--help").stdout.count("|SPEC]") == 3  # networks, moves, schedules
 
 
 def test_what_is_too_long_is_not_read() -> None:

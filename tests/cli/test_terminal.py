@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 pty = pytest.importorskip("pty")
-MAIN = "from snnr.cli import main; main(prog_name='snnr')"
+#: progress is drawn after every step, however quick they are
+MAIN = (
+    "from snnr.cli import main, progress; progress._REFRESH = 0.0; main(prog_name='snnr')"
+)  # fmt: skip
 
 
 def shown(columns: int, cwd: Path, *arguments: object) -> tuple[int, list[str]]:
