@@ -67,10 +67,10 @@ class Samples:
         ------
         ConfigError : the images cannot be moved so.
         """
-        kind = _moves(augment, dataset)
+        moving = _moves(augment, dataset)
         sources = [
-            Images(images, dataset.mean, dataset.std, moves, device)
-            for images, moves in ((dataset.x_train, kind), (dataset.x_test, None))
+            Images(images, dataset.mean, dataset.std, how, device)
+            for images, how in ((dataset.x_train, moving), (dataset.x_test, None))
         ]
         return cls(
             dataset.name, sources[0], dataset.y_train, sources[1], dataset.y_test, dataset.classes

@@ -159,14 +159,18 @@ def test_many_are_equal(kernels, keep):
 
 @FLOATS
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("size", FEW)
-def test_grow_random(kernels, size, share, dtype):
+@pytest.mark.parametrize(
+    ("size", "most"),
+    # the last free places of many are long in coming, where the reference draws in Python
+    [*[(size, 600) for size in sized([7, 300, 4096], [131])],
+     pytest.param(4096, 4096, marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_grow_random(kernels, size, most, share, dtype):
     generator = np.random.default_rng(3)
     w = pruned(generator, (size,), share, dtype)
     there = np.count_nonzero(w)
     sign = generator.choice(np.array([-1, 1], np.int8), size)
-    # the last free places of many are long in coming, where the reference draws in Python
-    for total in sorted({there - 1, there, (3 * there + size) // 4, min(size, there + 600)}):
+    for total in sorted({there - 1, there, (3 * there + size) // 4, min(size, there + most)}):
         for key, step, given in ((5, 0, None), (1 << 63 | 7, (1 << 33) + 1, sign)):
             done = compare(
                 kernels, "grow_random", (), updated=("w", "counts"), w=w, total=total, key=key,
