@@ -4,22 +4,18 @@ import base64
 import hashlib
 import re
 import shutil
-import struct
 import subprocess
-import zlib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import pytest
 from click.testing import Result
 
 import snnr
 from snnr.report.chart import Axis, Series, chart
-from snnr.report.pictures import diverging, png
 
 Run = Callable[..., Result]
 _VOID = {"meta", "img", "br", "line", "path", "circle", "rect"}
@@ -142,19 +138,6 @@ def test_any_numbers_can_be_drawn(values: list[float], log: bool) -> None:
     drawn = chart([Series("a", values, values, front=bool(values))], Axis("x", log=log),
                   Axis("y", log=log), "n")  # fmt: skip
     Page(drawn)
-
-
-def test_pictures_are_png() -> None:
-    pixels = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
-    image = base64.b64decode(png(pixels).removeprefix("data:image/png;base64,"))
-    assert image.startswith(b"\x89PNG\r\n\x1a\n")
-    assert struct.unpack(">II", image[16:24]) == (4, 3)
-    start = image.index(b"IDAT") + 4
-    (length,) = struct.unpack(">I", image[start - 8 : start - 4])
-    rows = np.frombuffer(zlib.decompress(image[start : start + length]), np.uint8).reshape(3, 13)
-    np.testing.assert_array_equal(rows[:, 1:].reshape(3, 4, 3), pixels)
-    colors = diverging(np.array([[-1.0, 0.0, 1.0, np.nan]]))[0]
-    assert [list(c) for c in colors] == [[5, 48, 97], [247, 247, 247], [103, 0, 31], [214] * 3]
 
 
 #: moves the mouse onto the second point of the first chart, and writes down what the page says

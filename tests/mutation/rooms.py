@@ -40,7 +40,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "sweeps": (
         ("sweep", "figures", "report", "__main__.py"),
         ("sweep/test_plan.py", "sweep/test_search.py", "sweep/test_sweep.py", "figures",
-         "cli/test_plot.py", "cli/test_report.py", "cli/test_search.py", "cli/test_sweep.py"),
+         "report", "cli/test_confusion.py", "cli/test_plot.py", "cli/test_report.py",
+         "cli/test_search.py", "cli/test_sweep.py"),
     ),
 }  # fmt: skip
 

@@ -142,7 +142,11 @@ def test_a_run_that_is_worse_than_the_others_ends_early(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"method": "dense"}, "method 'dense' cannot end at a connectivity; choose among grad-r"),
+        (
+            {"method": "dense"},
+            "method 'dense' cannot end at a connectivity; choose among grad-r, deep-r, stds, set, "
+            "rigl, magnitude, imp$",
+        ),
         ({"method": "magic"}, r"method \(='magic'\) must be one of"),
         ({"at": 0.0}, r"at \(=0\) must be greater than 0"),
         ({"lr": 0.1, "prior": 0.1, "sparsity": 0.9}, "every setting of grad-r is given"),

@@ -78,6 +78,10 @@ def test_each_run_has_a_folder_and_the_tables_tell_all(tiny_file: Path, tmp_path
             assert float(line["accuracy"]) == row["accuracy"] == found.accuracy
             assert float(line["connectivity"]) == found.connectivity
             assert (line["seed"], line["method"]) == ("0", run.settings.method)
+            seconds = found.history["seconds"]
+            assert float(line["seconds"]) == sum(seconds)
+            assert row["seconds_per_epoch"] == sum(seconds) / len(seconds)
+            assert row["checkpoint"] == f"{run.name}/checkpoint.h5"
             group = file["runs"][run.name]
             assert group.attrs["status"] == "finished"
             assert group.attrs["loss"] == found.history["test_loss"][-1]
@@ -85,6 +89,7 @@ def test_each_run_has_a_folder_and_the_tables_tell_all(tiny_file: Path, tmp_path
                                           found.history["connectivity"])  # fmt: skip
             assert list(group["history/firing_rate"]) == ["2_lif", "4_lif"]
     assert lines[-1]["prior"] == ""
+    assert b"\r" not in (tmp_path / "results.csv").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [*(run.name for run in planned), "results.csv", "results.h5"]
     )
