@@ -135,7 +135,9 @@ def test_bars_are_as_high_as_their_counts_on_a_log_scale() -> None:
     up = marks.ticks("y")
     assert list(up) == ["1", "10", "100"]
     assert up["1"] == pytest.approx(y1 + 3.5, abs=0.1)
-    assert list(Marks(bars(np.zeros(1), np.array([-1.0, 1.0]), "w", "#111")).ticks("y")) == ["1"]
+    for count, expected in ((0, ["1"]), (5, ["1", "10"])):
+        one = Marks(bars(np.full(1, count), np.array([-1.0, 1.0]), "w", "#111"))
+        assert list(one.ticks("y")) == expected
 
 
 def test_a_table_escapes_what_it_is_given() -> None:

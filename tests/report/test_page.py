@@ -44,7 +44,7 @@ def runs(sweep_folder: Path) -> list[Run]:
     return gather([sweep_folder])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page(runs: list[Run]) -> str:
     (one,) = (run for run in runs if "-prior0.05-seed0-" in run.name)
     return report(runs, [one], "All")
@@ -136,6 +136,9 @@ def test_weights_and_fields_are_those_of_the_network(page: str, runs: list[Run])
     assert counts == expected
     seen = fields(found)
     assert seen is not None
+    colors = {"w of survivors": "#0072B2", "theta of all (below 0: pruned)": "#D55E00"}
+    for name, color in colors.items():
+        assert set(re.findall(r'<rect [^>]*fill="(.*?)"', figure(weights, name))) == {color}
     # 8 images of 8 by 8, ten times as large
     assert f'alt="receptive fields" width="{10 * (8 * 9 + 1)}"' in weights
     assert (

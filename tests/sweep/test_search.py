@@ -139,6 +139,11 @@ def test_a_run_that_is_worse_than_the_others_ends_early(
     assert load_record(tmp_path / "s" / str(found[1].run)).epoch < 3
 
 
+def test_a_search_of_before_is_found_by_its_name() -> None:
+    assert Search("mnist", 0.05).name == "mnist-grad-r-at0.05-7c168976"
+    assert Search("mnist", 0.05, lr=0.01).name == "mnist-grad-r-at0.05-308d5597"
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
