@@ -80,9 +80,9 @@ class Worded:
 def _value(name: str, text: str, default: Any) -> Any:
     """A number, or several with strokes between them, as the default is."""
     several, whole = isinstance(default, tuple), isinstance(default, int)
-    words = text.split("/") if several else [text]
+    words = [word.strip() for word in (text.split("/") if several else [text])]
     pattern = _WHOLE if whole else _NUMBER
-    if not all(re.fullmatch(pattern, word.strip(), re.ASCII) for word in words):
+    if not all(re.fullmatch(pattern, word, re.ASCII) for word in words):
         kind = "a whole number such as 4" if whole else "a number such as 0.01"
         if several:
             kind = f"numbers such as {told(default)}"

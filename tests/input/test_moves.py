@@ -34,6 +34,9 @@ SMALL = "affine:degrees=7.0,translate=0.05,scale=0.95/1.05"
         (" Affine : scale=1/1 , degrees=1e-1", Affine(degrees=0.1, scale=(1, 1))),
         ("crop-flip", CropFlip()),
         ("crop-flip:padding=0", CropFlip(padding=0)),
+        # what Python strips from words is no part of a number either
+        ("affine:degrees=\x1d3,scale=0.95\x1f\x1d/ 1\x1c", Affine(degrees=3, scale=(0.95, 1))),
+        ("crop-flip:padding=\x1e7", CropFlip(padding=7)),
     ],
 )  # fmt: skip
 def test_texts_and_records_name_the_same(text: str, one: Affine | CropFlip) -> None:
