@@ -96,6 +96,23 @@ def test_fields_are_those_with_most_connections_and_say_what_is_pruned(
     assert fields(found) is None
 
 
+def test_fields_of_a_convolution_are_means_over_the_channels_that_are_left(tmp_path: Path) -> None:
+    conv = snnr.nn.Conv2d(3, 2, 2)
+    kernel = np.arange(1.0, 25.0, dtype=np.float32).reshape(2, 3, 2, 2)
+    kernel[0, :, 0, 0] = 0
+    kernel[0, 1:, 0, 1] = 0
+    kernel[1, 0] = 0
+    conv.weight.assign(kernel)
+    snnr.save(tmp_path / "c.h5", snnr.nn.Sequential(conv))
+    made = fields(load(tmp_path / "c.h5"))
+    assert made is not None
+    assert (made.of, made.total) == (12, 2)
+    assert dict(zip(made.outputs, made.connections, strict=True)) == {0: 7, 1: 8}
+    assert list(made.outputs) == [1, 0]
+    np.testing.assert_array_equal(made.images[1], [[np.nan, 2.0], [7.0, 8.0]])
+    np.testing.assert_array_equal(made.images[0], kernel[1, 1:].mean(axis=0))
+
+
 def test_a_raster_has_the_spikes_of_the_network(sweep_folder: Path) -> None:
     found = load(next(sweep_folder.glob("grad-r-*prior0.05*")))
     made = raster(found, 7, most=5)

@@ -152,6 +152,8 @@ def one(sweep_folder: Path) -> Run:
 
 def test_layers_are_in_percent_and_changes_are_counts(one: Run) -> None:
     figure = draw.layers(one)
+    first, *others = figure.axes
+    assert all(first.get_shared_x_axes().joined(first, axes) for axes in others)
     names = ("layer_connectivity", "firing_rate", "silent")
     for axes, name in zip(figure.axes, names, strict=True):
         columns = one.layers(name)
@@ -175,6 +177,7 @@ def test_layers_are_in_percent_and_changes_are_counts(one: Run) -> None:
         assert ticks(axes.yaxis).get("0") == 0
         assert titles(axes)[0] == f"{name.capitalize()} since the epoch before"
     assert figure.axes[-1].get_xlabel() == "epoch"
+    assert all(place == int(place) for place in ticks(figure.axes[-1].xaxis).values())
     assert draw.changes(record("none kept")).axes[1].get_legend() is None
 
 
@@ -195,6 +198,7 @@ def test_histograms_have_the_counts_and_a_line_where_connections_end() -> None:
     assert list(theta.lines[0].get_xdata()) == [0, 0]
     assert weight.get_title(loc="left") == "1_linear: 1,207 of 5,000 survive"
     assert none.texts[0].get_text() == "the method keeps no theta"
+    assert none.texts[0].get_transform() == none.transAxes
     assert not none.axison
     assert figure.get_suptitle() == "Weights of r"
     both = draw.histograms(record("r"), [bare, kept]).axes
@@ -248,6 +252,7 @@ def test_a_raster_has_a_mark_for_every_spike_at_its_step_and_neuron() -> None:
         (marks,) = axes.collections
         tall = marks.get_paths()[0].vertices
         assert np.ptp(tall[:, 0]) == 0 < np.ptp(tall[:, 1])
+        assert all(place == int(place) for place in ticks(axes.xaxis).values())
     assert first.get_title(loc="left") == "2_lif: 100 neurons, 50 shown, 25.0 % firing"
     assert last.get_title(loc="left") == "4_lif: 4 neurons, 50.0 % firing"
     assert (first.get_xlabel(), last.get_xlabel()) == ("", "time step")
@@ -276,6 +281,19 @@ def test_a_confusion_is_shares_by_class_and_counts() -> None:
     assert not confusion(record("r"), np.eye(21, dtype=np.int64)).axes[0].texts
     nobody = confusion(record("r"), np.zeros((2, 2), np.int64))
     assert nobody.get_suptitle() == "Answers of r: 0.00 % right"
+
+
+def test_names_are_no_formulas_and_the_same_figure_is_the_same_bytes() -> None:
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        style.style()
+        assert matplotlib.rcParams["text.parse_math"] is False
+        assert matplotlib.rcParams["svg.hashsalt"] == "snnr"
+        axes = draw.layers(record("$\\frac{$")).axes[0]
+        axes.figure.draw_without_rendering()
+        assert titles(axes)[1] == "$\\frac{$"
 
 
 def test_what_cannot_be_drawn_is_a_sentence_in_its_place(sweep_folder: Path) -> None:

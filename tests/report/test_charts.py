@@ -112,6 +112,9 @@ def test_curves_have_a_look_of_their_own_and_a_front_lies_behind_them() -> None:
     assert dashes == ["", "7 4", "9 3 2 3"]
     # steps: first across, then up
     assert re.fullmatch(r"M[\d.]+ [\d.]+(H[\d.]+V[\d.]+){2}", str(paths[0]["d"]))
+    # a line through the points
+    places = marks.numbers("circle", "cx", "cy")[:2]
+    assert paths[1]["d"] == "M" + "L".join(f"{x} {y}" for x, y in places)
     keys = [word for at, word in marks.texts if word in {"best", "c0", "c1", "c2"}]
     assert keys == ["best", "c0", "c1", "c2"]
     assert marks.of["circle"][0]["data-t"] == "c0\n<a>"

@@ -58,6 +58,18 @@ def test_trials_are_runs_and_the_best_comes_first(tiny_file: Path, tmp_path: Pat
     assert {t.run for t in found} < {t.run for t in more}
 
 
+def test_the_same_search_tries_the_same_and_says_nothing(
+    tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = optuna.logging.get_verbosity()
+    found = [searching(tiny_file, tmp_path / name, epochs=1).go(3) for name in "ab"]
+    first, second = ({trial.number: trial.settings for trial in trials} for trials in found)
+    assert first == second
+    assert len({str(settings) for settings in first.values()}) == 3
+    assert capfd.readouterr() == ("", "")
+    assert optuna.logging.get_verbosity() == before
+
+
 def test_two_share_one_storage(tiny_file: Path, tmp_path: Path) -> None:
     """Another folder, the same study: the trials of one count for the other."""
     url = f"sqlite:///{tmp_path / 'both.db'}"

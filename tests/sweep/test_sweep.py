@@ -73,6 +73,7 @@ def test_each_run_has_a_folder_and_the_tables_tell_all(tiny_file: Path, tmp_path
     with (tmp_path / "results.csv").open() as file:
         lines = list(csv.DictReader(file))
     with h5py.File(tmp_path / "results.h5") as file:
+        assert list(file["runs"]) == [run.name for run in planned] != sorted(file["runs"])
         for run, row, line in zip(planned, rows, lines, strict=True):
             found = snnr.load(tmp_path / run.name / "checkpoint.h5")
             assert float(line["accuracy"]) == row["accuracy"] == found.accuracy
