@@ -87,6 +87,7 @@ def test_fields_are_those_with_most_connections_and_say_what_is_pruned(
     weight.assign(values)
     made = fields(found, most=6)
     assert made is not None
+    assert made.name == "1_linear"
     assert made.images.shape == (6, 8, 8)
     assert list(made.connections) == sorted((values != 0).sum(axis=1), reverse=True)[:6]
     for image, neuron in zip(made.images, made.outputs, strict=True):
@@ -106,7 +107,7 @@ def test_fields_of_a_convolution_are_means_over_the_channels_that_are_left(tmp_p
     snnr.save(tmp_path / "c.h5", snnr.nn.Sequential(conv))
     made = fields(load(tmp_path / "c.h5"))
     assert made is not None
-    assert (made.of, made.total) == (12, 2)
+    assert (made.name, made.of, made.total) == ("0_conv2d", 12, 2)
     assert dict(zip(made.outputs, made.connections, strict=True)) == {0: 7, 1: 8}
     assert list(made.outputs) == [1, 0]
     np.testing.assert_array_equal(made.images[1], [[np.nan, 2.0], [7.0, 8.0]])

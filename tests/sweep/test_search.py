@@ -62,11 +62,17 @@ def test_the_same_search_tries_the_same_and_says_nothing(
     tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = optuna.logging.get_verbosity()
-    found = [searching(tiny_file, tmp_path / name, epochs=1).go(3) for name in "ab"]
+    levels: set[int] = set()
+
+    def told(run: str, event: Mapping[str, Any]) -> None:
+        levels.add(optuna.logging.get_verbosity())
+
+    found = [searching(tiny_file, tmp_path / name, epochs=1).go(3, told) for name in "ab"]
     first, second = ({trial.number: trial.settings for trial in trials} for trials in found)
     assert first == second
     assert len({str(settings) for settings in first.values()}) == 3
     assert capfd.readouterr() == ("", "")
+    assert levels == {optuna.logging.CRITICAL}
     assert optuna.logging.get_verbosity() == before
 
 
