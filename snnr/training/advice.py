@@ -10,6 +10,8 @@ from snnr.training.schedule import Schedule
 MEASURED = {1e-3: 0.631, 5e-3: 0.423, 1e-2: 0.262, 5e-2: 0.0516, 1e-1: 0.029, 3e-1: 0.0094}
 #: below this share steering meets the last steps, which a schedule may have left without a rate
 LOW = 0.025
+#: and with fewer steps the prior has to be so strong that little is learned
+FEW = 3000
 #: times the target that a training may end at
 MISSED = 1.1
 #: share of the learning rate at the end with which little is learned any more
@@ -41,15 +43,24 @@ def cautions(optimizer: Optimizer, schedule: Schedule, steps: int) -> list[str]:
     """What goes wrong with these settings, as measured, each with a remedy."""
     target = optimizer.settings.as_dict().get("target_connectivity") or 1.0
     end = schedule.share(steps, steps)
-    steered = isinstance(optimizer, Steered) and optimizer.steered
-    if not (steered and target <= LOW and end < SLOW):
+    steered = optimizer.steered if isinstance(optimizer, Steered) else None
+    if not steered or target > LOW:
         return []
-    return [
-        f"target_connectivity {target:g} is reached late, when schedule {schedule} has left next "
-        "to nothing of the learning rate to learn with (MNIST at 1 %: accuracy 58.5 % with "
-        "cosine, 97.0 % with constant); try: schedule constant, or method magnitude, which prunes "
-        "earlier"
-    ]
+    told = []
+    if end < SLOW:
+        told.append(
+            f"target_connectivity {target:g} is reached late, when schedule {schedule} has left "
+            "next to nothing of the learning rate to learn with (MNIST at 1 %: accuracy 58.5 % "
+            "with cosine, 97.0 % with constant); try: schedule constant, or method magnitude, "
+            "which prunes earlier"
+        )
+    if steps < FEW and steered == "prior":
+        told.append(
+            f"target_connectivity {target:g} in {steps:,} steps takes a prior under which little "
+            "is learned (MNIST at 2 %: accuracy 90.6 % after 744 steps, 98.1 % after 14,040); "
+            "try: more epochs, or method magnitude, which has no prior"
+        )
+    return told
 
 
 def missed(optimizer: Optimizer, connectivity: float) -> list[str]:

@@ -70,11 +70,28 @@ def test_other_outlooks() -> None:
     ],
 )
 def test_a_low_target_with_a_rate_that_ends_at_0(target: float, text: str, warned: bool) -> None:
-    found = cautions(grad_r(target_connectivity=target), schedule(text), 1000)
+    found = cautions(grad_r(target_connectivity=target), schedule(text), 3000)
     assert len(found) == warned
     assert all("schedule constant" in one for one in found)
     magnitude = optim.Magnitude(net().parameters(), target_connectivity=0.01)
     assert cautions(magnitude, schedule("cosine"), 1000) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "steps", "warned"),
+    [(0.0073, 2340, True), (0.025, 2999, True), (0.025, 3000, False), (0.03, 100, False),
+     (0.0, 100, False)],
+)  # fmt: skip
+def test_a_low_target_in_few_steps(target: float, steps: int, warned: bool) -> None:
+    found = cautions(grad_r(target_connectivity=target), schedule("constant"), steps)
+    assert len(found) == warned
+    for one in found:
+        assert one.startswith(f"target_connectivity {target:g} in {steps:,} steps takes a prior")
+        assert one.endswith("try: more epochs, or method magnitude, which has no prior")
+    # both, where both are so; the threshold of STDS says at once how many are left
+    assert len(cautions(grad_r(target_connectivity=0.01), schedule("cosine"), 99)) == 2
+    stds = optim.STDS(net().parameters(), target_connectivity=0.01)
+    assert cautions(stds, schedule("constant"), 99) == []
 
 
 class Heard(Callback):
