@@ -79,14 +79,15 @@ def exported(
 
 
 def _normalisation(mean: Sequence[float], std: Sequence[float], channels: int) -> Normalisation:
-    found = np.asarray(mean, np.float32).reshape(-1), np.asarray(std, np.float32).reshape(-1)
-    fits = all(part.shape == (channels,) and np.isfinite(part).all() for part in found)
-    if not fits or not (found[1] > 0).all():
+    with np.errstate(over="ignore"):
+        found = Normalisation(*(np.asarray(part, np.float32).reshape(-1) for part in (mean, std)))
+    if not found.fits(channels):
         raise ConfigError(
             f"mean (={list(mean)}) and std (={list(std)}) must be finite, one for each of "
-            f"{channels} channels, std above 0"
+            f"{channels} channels, std above 0, and pixels from 0 to 1 be finite float32 after "
+            "(pixel - mean) / std"
         )
-    return Normalisation(*found)
+    return found
 
 
 def write_file(path: str | os.PathLike[str], content: bytes) -> Path:

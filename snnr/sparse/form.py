@@ -22,7 +22,7 @@ from snnr.checkpoint import SparseWeight
 from snnr.errors import ConfigError, ShapeError
 from snnr.functional import Neuron
 from snnr.models import MAX_OUTPUTS
-from snnr.nn import IF, AvgPool2d, MaxPool2d, Voting
+from snnr.nn import IF, AvgPool2d, BatchNorm1d, BatchNorm2d, MaxPool2d, Voting
 from snnr.nn.checks import MAX_PADDING, MAX_STRIDE, whole
 from snnr.sparse.source import NORMS, PLAIN, WEIGHTS, Described, Entry, made
 
@@ -138,8 +138,8 @@ class Form:
 
 
 #: what may stand in a stage, in this order, each once
-_SLOTS = (("Flatten",), ("Dropout",), WEIGHTS, NORMS, ("LIF", "IF"), ("MaxPool2d", "AvgPool2d"),
-          ("Voting",))  # fmt: skip
+_SLOTS = (("Flatten",), ("Dropout",), WEIGHTS, tuple(NORMS), ("LIF", "IF"),
+          ("MaxPool2d", "AvgPool2d"), ("Voting",))  # fmt: skip
 
 
 def _grouped(entries: tuple[Entry, ...]) -> Iterator[list[Entry]]:
@@ -292,12 +292,16 @@ def _fold(entry: Entry, shape: Shape, parts: dict[str, Any]) -> None:
     )
     if len(shape) not in (1, 3) or shape[0] != scale.size:
         raise ShapeError(f"{entry.name} takes samples of {scale.size} channels, not {list(shape)}")
-    eps = entry.settings.get("eps", 1e-5)
-    inverse = (1.0 / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
-    gain = scale * inverse
-    offset = shift - mean * gain
-    if "offset" in parts:  # of a bias
-        offset = offset + gain * parts["offset"]
+    norm = made(entry)
+    assert isinstance(norm, BatchNorm1d | BatchNorm2d)
+    with np.errstate(all="ignore"):
+        inverse = (1.0 / np.sqrt(var.astype(np.float64) + norm.eps)).astype(np.float32)
+        gain = scale * inverse
+        offset = shift - mean * gain
+        if "offset" in parts:  # of a bias
+            offset = offset + gain * parts["offset"]
+    if not (np.isfinite(gain).all() and np.isfinite(offset).all()):
+        raise entry.refuse("its numbers are so large that what it gives is not finite")
     parts |= {"gain": gain, "offset": offset}
 
 

@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 
 from snnr.checkpoint import Checkpoint, SparseWeight, load_sparse
 from snnr.errors import CheckpointError, ConfigError, SnnrError
-from snnr.nn import IF, LIF, AvgPool2d, Dropout, Flatten, Layer, MaxPool2d, Voting, describe
+from snnr.nn import (
+    IF,
+    LIF,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    Voting,
+    describe,
+)
 from snnr.nn import Sequential as Sequence_
 
 Array = NDArray[Any]
@@ -23,7 +35,7 @@ PLAIN: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Flatten, Dropout, LIF, IF, MaxPool2d, AvgPool2d, Voting)
 }
 WEIGHTS = ("Linear", "Conv2d")
-NORMS = ("BatchNorm1d", "BatchNorm2d")
+NORMS: dict[str, type[Layer]] = {kind.__name__: kind for kind in (BatchNorm1d, BatchNorm2d)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +63,15 @@ class Normalisation:
         """The float of each of the 256 pixels, ``[C, 256]``, in the arithmetic of training."""
         pixels = np.arange(256, dtype=np.float32) / np.float32(255)
         return (pixels - self.mean[:, None]) / self.std[:, None]
+
+    def fits(self, channels: int) -> bool:
+        """Whether there is a number for each channel, and every pixel becomes a finite float."""
+        if not self.mean.shape == self.std.shape == (channels,):
+            return False
+        if not (np.isfinite(self.std) & (self.std > 0)).all():
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(self.table()).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,18 +199,18 @@ def _images(
             mean, std = (np.array(data[key], np.float32) for key in ("mean", "std"))
     except (KeyError, TypeError, ValueError):
         mean = std = np.zeros(0, np.float32)
-    fits = mean.shape == std.shape == (shape[0],)
-    if not fits or not np.isfinite(mean).all() or not (np.isfinite(std) & (std > 0)).all():
+    found = Normalisation(mean, std)
+    if not found.fits(shape[0]):
         raise CheckpointError(f"{path}: mean and std of the data make no sense; train anew")
-    return tuple(shape), Normalisation(mean, std)
+    return tuple(shape), found
 
 
 def made(entry: Entry) -> Layer:
-    """A layer without arrays, for its settings."""
+    """A layer of few numbers or none, for its settings, which are checked where it is made."""
     try:
         settings = dict(entry.settings)
         surrogate = settings.pop("surrogate", None)
         del surrogate  # of no effect on spikes
-        return PLAIN[entry.kind](**settings)
+        return (PLAIN | NORMS)[entry.kind](**settings)
     except (SnnrError, TypeError, ValueError) as error:
         raise entry.refuse(str(error)) from None

@@ -104,6 +104,19 @@ def test_golden_vectors_notice(tmp_path: Path, pixels: np.ndarray) -> None:
     assert selftest(found, tmp_path)[0] in "123"
 
 
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [([0.5], [0.2]), (MEAN, [0.0, 0.2]), (MEAN, [np.nan, 0.2]), (MEAN, [np.inf, 0.2]),
+     ([np.inf, 0.5], STD), (MEAN, [1e-44, 0.2]), ([3e38, 0.5], STD), ([1e99, 0.5], STD)],
+)  # fmt: skip
+def test_pixels_that_would_not_be_finite_are_refused(
+    tmp_path: Path, mean: list[float], std: list[float]
+) -> None:
+    with pytest.raises(ConfigError, match="one for each of 2 channels, std above 0, and pixels"):
+        write_c(network(SPECS["conv"]), tmp_path / "n.h", input_shape=(2, 9, 8), mean=mean, std=std)
+    assert not (tmp_path / "n.h").exists()
+
+
 @needs_compiler
 def test_floats_without_a_normalisation(tmp_path: Path, pixels: np.ndarray) -> None:
     net = network(SPECS["conv"])

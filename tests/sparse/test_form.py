@@ -216,6 +216,7 @@ def test_a_file_and_its_network_are_the_same_form(stored: Path) -> None:
 @pytest.mark.parametrize(("key", "value"), [
     ("image_shape", [1, 10]), ("image_shape", "wide"), ("image_shape", [1, -3, 10]),
     ("mean", [0.1, 0.2]), ("mean", ["x"]), ("std", [0.0]), ("std", [float("1e99")]),
+    ("std", [1e-44]), ("mean", [3e38]), ("mean", [float("1e99")]),
 ])  # fmt: skip
 def test_a_file_that_lies_about_its_data_is_refused(stored: Path, key: str, value: Any) -> None:
     about = {"image_shape": [1, 10, 10], "mean": [0.5], "std": [0.25], key: value}
@@ -262,6 +263,36 @@ def test_settings_of_a_convolution_that_make_no_sense(change: dict[str, Any]) ->
     changed = replace(first, settings={**first.settings, **change})
     with pytest.raises(ConfigError, match=f"0_conv2d.*{next(iter(change))}"):
         form_of(replace(described, entries=(changed, *rest)), (2, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"eps": -1.0}, r"eps \(=-1.0\) be > 0"), ({"eps": "x"}, "eps"),
+     ({"momentum": 2.0}, "momentum"), ({"more": 1}, "more")],
+    ids=str,
+)  # fmt: skip
+def test_settings_of_a_norm_that_make_no_sense(change: dict[str, Any], message: str) -> None:
+    """Found by the guided fuzz: an eps of -1 went into the header as ``nan.0f``."""
+    described = read(nn.Sequential(nn.Linear(2, 4, rng=0), nn.BatchNorm1d(4), nn.LIF(), T=2))
+    first, norm, last = described.entries
+    changed = replace(norm, settings={**norm.settings, **change})
+    with pytest.raises(ConfigError, match=rf"1_batchnorm1d \(BatchNorm1d\) cannot .*{message}"):
+        form_of(replace(described, entries=(first, changed, last)), (2,))
+
+
+def test_a_norm_beyond_float32_is_refused() -> None:
+    norm = nn.BatchNorm1d(4)
+    network = nn.Sequential(nn.Linear(2, 4, rng=0), norm, nn.LIF(), T=2)
+    norm.running_var.assign(np.zeros(4, np.float32))
+    norm.scale.assign(np.array([1, 1, 3e38, 1], np.float32))
+    with pytest.raises(ConfigError, match=r"1_batchnorm1d .* not finite"):
+        snnr.compile(network)
+    norm.scale.assign(np.ones(4, np.float32))
+    norm.running_mean.assign(np.full(4, 3e38, np.float32))
+    with pytest.raises(ConfigError, match=r"1_batchnorm1d .* not finite"):
+        snnr.compile(network)
+    norm.running_mean.assign(np.zeros(4, np.float32))
+    assert snnr.compile(network).form.stages[0].gain == pytest.approx(1 / np.sqrt(1e-5))
 
 
 def test_compiling_needs_no_training_and_no_command_line(stored: Path) -> None:
