@@ -62,7 +62,10 @@ class LazyGroup(click.Group):
 
         _open_standard_streams()
         with Watch(lambda: say("stopping (Ctrl-C again: at once)")):
-            return self._told(ctx)
+            try:
+                return self._told(ctx)
+            finally:
+                _leave_stderr()
 
     def _told(self, ctx: click.Context) -> Any:
         """A command, its failures as one line."""
@@ -113,6 +116,16 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def _leave_stderr() -> None:
+    """What stderr did not take is dropped: since Python 3.14 it would be tried once more at the exit,
+    and a run that is well end with status 120."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = None
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -17,6 +17,7 @@ SCALAR = [
     for name, function in vars(rules).items()
     if inspect.isfunction(function)
     and function.__module__ == rules.__name__
+    and not name.startswith("__")  # Python 3.14 has annotations in a function
     and name not in ("lif_neuron", "if_neuron", "surrogate_slope", "surrogate_peak")
     and name not in ("philox", "place", "gaussians")
 ]

@@ -69,7 +69,9 @@ def run(script: str, cwd: Path = ROOT, **environment: str) -> Any:
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])  # TBB talks before it
+    # TBB talks before it, or behind it
+    (told,) = (line for line in done.stdout.splitlines() if line[:1] in ("[", "{"))
+    return json.loads(told)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

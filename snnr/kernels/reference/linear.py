@@ -18,7 +18,9 @@ def product(x: Array, w: Array, spikes: bool) -> Array:
     x, w = x.astype(np.float64), w.astype(np.float64)
     odd = ~np.isfinite(w)
     if not spikes or not odd.any():
-        return np.asarray(x @ w)
+        # of what is not finite some builds of BLAS say so, and others do not
+        with np.errstate(invalid="ignore"):
+            return np.asarray(x @ w)
     total = np.asarray(x @ np.where(odd, 0, w))
     for k, o in np.argwhere(odd):
         total[..., o] += np.where(x[..., k] != 0, w[k, o], 0)
