@@ -119,8 +119,8 @@ def _open_standard_streams() -> None:
 
 
 def _leave_stderr() -> None:
-    """What stderr did not take is dropped: since Python 3.14 it would be tried once more at the exit,
-    and a run that is well end with status 120."""
+    """What stderr did not take is dropped: since Python 3.14 it is tried once more at the exit, and
+    a run that is well ends with status 120."""
     try:
         if sys.stderr is not None:
             sys.stderr.flush()
